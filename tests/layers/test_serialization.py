@@ -1,0 +1,68 @@
+"""Every public layer: `get_config` returns every constructor argument, and a copy made from it is the same layer."""
+
+import inspect
+import json
+
+import keras
+import pytest
+
+from tfdlcv import layers
+
+# For each layer, a value of each argument that differs from its default. A new layer or argument is added here.
+CHANGED_ARGUMENTS = {
+    "BatchNormalization": {
+        "axis": 1,
+        "momentum": 0.5,
+        "epsilon": 1e-5,
+        "center": False,
+        "scale": False,
+        "beta_initializer": keras.initializers.Constant(0.5),
+        "gamma_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+        "moving_mean_initializer": keras.initializers.Constant(0.25),
+        "moving_variance_initializer": keras.initializers.Constant(2.0),
+        "beta_regularizer": keras.regularizers.L2(0.1),
+        "gamma_regularizer": keras.regularizers.L1(0.1),
+        "beta_constraint": keras.constraints.MaxNorm(3.0),
+        "gamma_constraint": keras.constraints.NonNeg(),
+        "renorm": True,
+        "renorm_clipping": {"rmax": 3.0, "rmin": 0.3, "dmax": 5.0},
+        "renorm_momentum": 0.9,
+        "synchronized": True,
+    },
+}
+# Arguments that need another one to be set.
+COMPANIONS = {("BatchNormalization", "renorm_clipping"): {"renorm": True}}
+BASE_ARGUMENTS = {"name": "another_name", "trainable": False, "dtype": "mixed_bfloat16"}
+CASES = [
+    (layer, argument, value)
+    for layer, arguments in CHANGED_ARGUMENTS.items()
+    for argument, value in {**arguments, **BASE_ARGUMENTS}.items()
+]
+
+
+def constructor_arguments(layer_class):
+    """-> {argument: its default}, without those of the base layer."""
+    parameters = [*inspect.signature(layer_class.__init__).parameters.values()][1:]  # Without self.
+    return {p.name: p.default for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+
+
+def test_every_layer_and_argument_is_listed():
+    assert sorted(CHANGED_ARGUMENTS) == sorted(layers.__all__)
+    for name, arguments in CHANGED_ARGUMENTS.items():
+        expected = set(constructor_arguments(getattr(layers, name)))
+        assert set(arguments) == expected, f"{name} has the arguments {sorted(expected)}"
+
+
+@pytest.mark.parametrize(("name", "argument", "value"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
+def test_config_round_trip(name, argument, value):
+    layer_class = getattr(layers, name)
+    defaults = constructor_arguments(layer_class)
+    required = {k: v for k, v in CHANGED_ARGUMENTS[name].items() if defaults[k] is inspect.Parameter.empty}
+    layer = layer_class(**{**required, **COMPANIONS.get((name, argument), {}), argument: value})
+    config = layer.get_config()
+    if argument not in required:
+        assert config[argument] != layer_class(**required).get_config()[argument], f"{argument} has its default"
+    text = json.dumps(keras.saving.serialize_keras_object(layer))
+    copy = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(copy) is layer_class
+    assert copy.get_config() == config

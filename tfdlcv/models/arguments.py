@@ -1,0 +1,25 @@
+"""Checks of what every network for images is told: the shape of an image and the number of classes."""
+
+from collections.abc import Sequence
+
+
+def check_image_classifier(input_shape: Sequence[int | None], *, num_classes: int, minimum_size: int = 1):
+    """Raise a ValueError that names the argument and its value if a network cannot be built from these.
+
+    Args:
+        input_shape: (height, width, channels); height and width may be None, for any.
+        num_classes: At least 2.
+        minimum_size: The smallest height and width that the network's strides allow, in pixels.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
+    if len(input_shape) != 3:
+        raise ValueError(f"input_shape must be (height, width, channels). Received: input_shape={tuple(input_shape)}")
+    height, width, channels = input_shape
+    if channels is None or channels < 1:
+        raise ValueError(f"the channels of input_shape must be at least 1. Received: input_shape={tuple(input_shape)}")
+    if any(size is not None and size < minimum_size for size in (height, width)):
+        raise ValueError(
+            f"the image is too small: height and width of input_shape must be at least {minimum_size}. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )

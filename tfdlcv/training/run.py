@@ -1,0 +1,358 @@
+"""A run from its config: train, watch, resume, evaluate, export; and what is done with a run afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import tfdlcv
+from tfdlcv.config import config_text, load_config, save_config, system_module
+from tfdlcv.data import pipeline
+from tfdlcv.data.images import readable_message
+from tfdlcv.errors import UserError
+from tfdlcv.training import checkpoints, report, strategies
+from tfdlcv.training.callbacks import (
+    Checkpoints,
+    RunInterrupted,
+    Throughput,
+    learning_is_stopped_early,
+    stop_on_signals,
+)
+from tfdlcv.training.checkpoints import Position
+from tfdlcv.training.export import export_saved_model
+from tfdlcv.training.optimizers import build_optimizer, exclude_from_weight_decay
+from tfdlcv.training.run_folder import RunFolder
+from tfdlcv.training.task import NonFiniteLossError, Task
+from tfdlcv.training.tensorboard import TensorBoardLogger, flat_hparams, write_results
+
+# What TensorFlow raises on the workers that are left when one of a cluster dies.
+_CLUSTER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.InternalError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+
+
+def train(config: Any) -> dict[str, Any]:
+    """Trains from the start, or from the last checkpoint of `trainer.run_dir`. Returns what metrics.json holds."""
+    strategy = strategies.build_strategy(config.trainer)
+    is_chief = strategies.is_chief(strategy)
+    folder = RunFolder(config.trainer.run_dir)
+    if is_chief:
+        folder.lock()
+    try:
+        with strategies.process_settings(config.trainer):
+            return _train(config, folder, strategy, is_chief)
+    except _CLUSTER_ERRORS as error:
+        if strategies.num_workers(strategy) == 1:
+            raise
+        # Leaving the interpreter in order would wait for the dead worker.
+        print(f"Error: a worker of the cluster has failed or cannot be reached: {error.message[:300]}", file=sys.stderr)
+        print(
+            "Start all workers again with the same command: the run resumes from its last checkpoint.", file=sys.stderr
+        )
+        sys.stderr.flush()
+        os._exit(1)
+    finally:
+        folder.unlock()
+
+
+def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Metrics of the best checkpoint on a split: `train`, `validation` or `test`."""
+    folder = RunFolder(run_dir)
+    folder.require()
+    config = load_config(folder.config, overrides)
+    system = system_module(config.system)
+    strategy = strategies.build_strategy(config.trainer)
+    with strategies.process_settings(config.trainer):
+        datasets = system.build_datasets(config)
+        chosen = {"train": datasets.train, "validation": datasets.validation, "test": datasets.test}.get(split)
+        if chosen is None:
+            raise UserError(f"no split {split!r}: choose train, validation or test, where the data set has it")
+        with strategy.scope():
+            task = system.build_task(config, datasets.facts)
+        _load_weights(task, folder)
+        results = _evaluate(task, chosen, config, strategy)
+    for name, value in results.items():
+        print(f"{split} {name}: {value:.5g}")
+    return results
+
+
+def predict(run_dir: str | Path, paths: Sequence[Path], output_dir: Path | None = None, on_error: str = "stop"):
+    """Predictions of the best checkpoint for files of the user, written to `output_dir`."""
+    folder, config, system, task, facts = _load_run(run_dir)
+    with strategies.process_settings(config.trainer):
+        written = system.predict(
+            config, facts, task, [Path(path) for path in paths], Path(output_dir or folder.predictions), on_error
+        )
+    for path in written.values():
+        print(path)
+    return written
+
+
+def export(run_dir: str | Path, output_dir: Path | None = None) -> Path:
+    """Writes a new version of the SavedModel of the best checkpoint."""
+    folder, config, system, task, facts = _load_run(run_dir)
+    with strategies.process_settings(config.trainer):
+        path = export_saved_model(output_dir or folder.export, system.serving(config, facts, task))
+    print(path)
+    return path
+
+
+def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any]:
+    trainer = config.trainer
+    system = system_module(config.system)
+    if is_chief:
+        _claim(folder, config)
+    if folder.is_finished():
+        if is_chief:
+            print(f"{folder.path} is finished: its results are in {folder.metrics}. Remove the folder to train again.")
+        return json.loads(folder.metrics.read_text())
+
+    datasets = system.build_datasets(config)
+    steps = trainer.steps_per_epoch or pipeline.steps_per_epoch(datasets.train, trainer.batch_size)
+    with strategy.scope():
+        task: Task = system.build_task(config, datasets.facts)
+        task.compile(
+            _build_optimizers(system.optimizers(config), config.trainer, task, steps),
+            steps_per_execution=trainer.steps_per_execution,
+            steps_per_epoch=steps,
+        )
+    _check_monitor(config, task)
+    position = _resume(task, folder)
+    if not strategies.agree_on(strategy, position.step):
+        raise UserError(
+            f"the workers found different checkpoints (here: step {position.step}): trainer.run_dir "
+            f"({folder.path}) must lie on a file system that all workers share"
+        )
+    if is_chief:
+        folder.write_json(folder.facts, datasets.facts)
+        folder.write_history(position.history)
+        report.print_start(config, folder, strategy, task, datasets, steps, position)
+
+    if position.epoch < trainer.epochs and not learning_is_stopped_early(position, trainer):
+        position = _fit(config, folder, strategy, is_chief, system, task, datasets, steps, position)
+
+    strategies.agree_on(strategy, position.step)  # Nobody reads the best checkpoint before the chief has written it.
+    arrays, best = checkpoints.load(folder.best) if folder.best.is_file() else (None, position)
+    if arrays is not None:
+        _assign_networks(task, arrays, folder.best)
+    results = {
+        "best_epoch": best.epoch,
+        "epochs": position.epoch,
+        "steps": position.step,
+        "parameters": sum(network.count_params() for network in task.networks.values()),
+        "seed": trainer.seed,
+        "validation": _row_of(position, best.epoch),
+        "test": _evaluate(task, datasets.test, config, strategy) if datasets.test is not None else None,
+        "train_seconds": sum(_seconds(row) for row in position.history),
+        "versions": {"tfdlcv": tfdlcv.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+        "machine": _machine(),
+    }
+    if is_chief:
+        results["export"] = str(export_saved_model(folder.export, system.serving(config, datasets.facts, task)))
+        write_results(folder.tensorboard, results["test"] or {}, step=position.step)
+        folder.write_json(folder.metrics, results)
+        report.print_summary(folder, results)
+    return results
+
+
+def _fit(config, folder, strategy, is_chief, system, task, datasets, steps, position: Position) -> Position:
+    trainer = config.trainer
+    evaluation_batch = trainer.evaluation_batch_size or trainer.batch_size
+    train_batches = pipeline.distribute(
+        strategy,
+        lambda **shard: pipeline.training_dataset(
+            datasets, batch_size=trainer.batch_size, seed=trainer.seed, start_step=position.step, **shard
+        ),
+        trainer.batch_size,
+    )
+    validation_batches = pipeline.distribute(
+        strategy,
+        lambda **shard: pipeline.evaluation_dataset(datasets.validation, batch_size=evaluation_batch, **shard),
+        evaluation_batch,
+    )
+    alone = strategies.num_workers(strategy) == 1
+    with stop_on_signals() as should_stop:
+        saver = Checkpoints(
+            folder,
+            trainer,
+            steps_per_epoch=steps,
+            position=position,
+            is_chief=is_chief,
+            # Workers cannot agree on the step at which a signal reached one of them.
+            should_stop=should_stop if alone else lambda: False,
+        )
+        try:
+            task.fit(
+                train_batches,
+                shuffle=False,  # The pipeline has shuffled.
+                initial_epoch=position.epoch,
+                epochs=trainer.epochs,
+                steps_per_epoch=steps,
+                validation_data=validation_batches,
+                validation_steps=pipeline.evaluation_steps(datasets.validation, evaluation_batch),
+                callbacks=[
+                    Throughput(trainer.batch_size),
+                    TensorBoardLogger(
+                        folder.tensorboard,
+                        config_text=config_text(config),
+                        hparams=flat_hparams(config.model_dump()),
+                        batch_size=trainer.batch_size,
+                        pictures=system.pictures(config, datasets.facts, task, datasets),
+                        is_chief=is_chief,
+                        **trainer.tensorboard.model_dump(),
+                    ),
+                    saver,
+                ],
+                verbose=0 if not is_chief else 1 if sys.stdout.isatty() else 2,
+            )
+        except NonFiniteLossError as error:
+            raise UserError(_describe_fault(error.step, config, datasets, folder)) from None
+        except RunInterrupted:
+            raise KeyboardInterrupt from None
+    return saver.position
+
+
+def _evaluate(task: Task, split: pipeline.Split, config, strategy) -> dict[str, float]:
+    batch_size = config.trainer.evaluation_batch_size or config.trainer.batch_size
+    batches = pipeline.distribute(
+        strategy, lambda **shard: pipeline.evaluation_dataset(split, batch_size=batch_size, **shard), batch_size
+    )
+    if not task.compiled:
+        task.compile(keras.optimizers.SGD(0.0)) if len(task.players) == 1 else task.compile(
+            {player.name: keras.optimizers.SGD(0.0) for player in task.players}
+        )
+    return task.evaluate(batches, steps=pipeline.evaluation_steps(split, batch_size), verbose=0, return_dict=True)
+
+
+def _build_optimizers(configs, trainer, task: Task, steps: int) -> dict[str, keras.optimizers.Optimizer]:
+    """The optimizer of each player, built on its variables, with loss scaling for float16."""
+    built = {}
+    for player in task.players:
+        optimizer = build_optimizer(configs[player.name], steps_per_epoch=steps, epochs=trainer.epochs)
+        exclude_from_weight_decay(optimizer, player.variables)
+        if trainer.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        built[player.name] = optimizer
+    return built
+
+
+def _claim(folder: RunFolder, config):
+    """Saves the config in a new run folder; in an old one, compares."""
+    if not folder.config.is_file():
+        save_config(config, folder.config)
+        return
+    earlier = load_config(folder.config)
+    if earlier == config:
+        return
+    old, new = _flatten(earlier.model_dump()), _flatten(config.model_dump())
+    changes = [
+        f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here"
+        for key in sorted(set(old) | set(new))
+        if old.get(key, "absent") != new.get(key, "absent")
+    ]
+    raise UserError(
+        f"{folder.path} holds a run of another config. Choose another trainer.run_dir, or remove the folder. "
+        f"Different: {'; '.join(changes)}"
+    )
+
+
+def _resume(task: Task, folder: RunFolder) -> Position:
+    """Restores the newest readable checkpoint; without one, the run begins."""
+    found = checkpoints.load_latest(folder.checkpoints)
+    if found is None:
+        return Position(step=0, epoch=0)
+    path, arrays, position = found
+    checkpoints.assign(task.state(), arrays, path)
+    task.resume_at(position.step, position.step_in_epoch)
+    return position
+
+
+def _load_run(run_dir):
+    folder = RunFolder(run_dir)
+    folder.require()
+    config = load_config(folder.config)
+    system = system_module(config.system)
+    facts = json.loads(folder.facts.read_text()) if folder.facts.is_file() else None
+    if facts is None:
+        raise UserError(f"{folder.path} has no dataset.json: its training has not begun")
+    with strategies.process_settings(config.trainer):
+        task = system.build_task(config, facts)
+    _load_weights(task, folder)
+    return folder, config, system, task, facts
+
+
+def _load_weights(task: Task, folder: RunFolder):
+    if not folder.best.is_file():
+        raise UserError(f"{folder.path} has no checkpoint yet: {folder.best} is missing")
+    try:
+        arrays, _ = checkpoints.load(folder.best)
+    except checkpoints.DamagedCheckpointError as error:
+        raise UserError(f"damaged checkpoint: {error}") from None
+    _assign_networks(task, arrays, folder.best)
+
+
+def _assign_networks(task: Task, arrays, source: Path):
+    """Weights of the networks and their averages, from a checkpoint; then the averages take the weights' place."""
+    prefixes = (*(f"{name}/" for name in task.networks), "average/")
+    variables = {name: variable for name, variable in task.state().items() if name.startswith(prefixes)}
+    checkpoints.assign(variables, {n: a for n, a in arrays.items() if n.startswith(prefixes)}, source)
+    task.assign_average()
+
+
+def _check_monitor(config, task: Task):
+    names = [task.loss_mean.name, *(m.name for m in task.output_metrics)]
+    evaluated = [*names, *(m.name for m in task.evaluation_metrics)]
+    known = [*names, *(f"val_{name}" for name in evaluated)]
+    if config.trainer.checkpoints.monitor not in known:
+        raise UserError(
+            f"trainer.checkpoints.monitor ({config.trainer.checkpoints.monitor}) is not a column of history.csv: "
+            f"choose one of {', '.join(known)}"
+        )
+
+
+def _describe_fault(step: int, config, datasets, folder: RunFolder) -> str:
+    trainer = config.trainer
+    ids = pipeline.step_indices(
+        step, num_examples=datasets.train.num_examples, batch_size=trainer.batch_size, seed=trainer.seed
+    ).numpy()
+    names = [datasets.train.describe(int(index)) for index in ids[:8]]
+    saved = checkpoints.list_checkpoints(folder.checkpoints)
+    return (
+        f"the loss of step {step} (the first is 0) is NaN or infinite, and training has stopped.\n"
+        f"Examples of that batch, by id: {', '.join(map(str, ids))}\n"
+        f"The first of them: {', '.join(names)}\n"
+        f"Last good checkpoint: {saved[-1] if saved else 'none yet'}\n"
+        "A lower optimizer.learning_rate or optimizer.clip_norm often helps; "
+        "remove the run folder or change trainer.run_dir to start anew with another config."
+    )
+
+
+def _machine() -> str:
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, {gpus} GPU"
+
+
+def _row_of(position: Position, epoch: int) -> dict[str, float]:
+    return next((dict(row) for row in position.history if row["epoch"] == epoch), {})
+
+
+def _seconds(row: dict[str, float]) -> float:
+    return row.get("train_seconds", 0.0)
+
+
+def _flatten(content, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {prefix[:-1]: content}
+    return {key: value for name, part in content.items() for key, value in _flatten(part, f"{prefix}{name}.").items()}
