@@ -113,7 +113,7 @@ def evaluate(
     with _tensorflow("Interrupted."):
         from tfdlcv.training import run
 
-        metrics = run.evaluate(run_dir, split=split.value, **({"overrides": overrides} if overrides else {}))
+        metrics = run.evaluate(run_dir, split=split.value, overrides=overrides)
     width = max((len(name) for name in metrics), default=0)
     for name, value in metrics.items():
         typer.echo(f"{name:{width}}  {value:.6g}")

@@ -52,6 +52,8 @@ def test_grey_images_have_no_saturation_and_hue(field):
         (AugmentationConfig, {"fill_mode": "wrap"}, "'constant', 'nearest' or 'reflect'"),
         (AugmentationConfig, {"mixup_alpha": -0.1}, "greater than or equal to 0"),
         (AugmentationConfig, {"cutmix_alpha": 1.5}, "less than or equal to 1"),
+        (AugmentationConfig, {"mixup_alpha": 0.05}, "mixup_alpha must be 0, for none, or at least 0.1, not 0.05"),
+        (AugmentationConfig, {"cutmix_alpha": 0.01}, "cutmix_alpha must be 0, for none, or at least 0.1, not 0.01"),
         (AugmentationConfig, {"rotation": 10.0}, "Extra inputs are not permitted"),
     ],
 )

@@ -10,7 +10,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 from tfdlcv.data import digits
 from tfdlcv.errors import UserError
 
-
 _CONFIGS = TypeAdapter(Annotated[digits.DigitsConfig, Field(discriminator="name")])
 
 

@@ -4,6 +4,7 @@ import pickle
 import struct
 import tarfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_numbers_of_images_and_labels_must_agree(tmp_path):
 class Python2Pickler(pickle._Pickler):
     """Writes as Python 2 with NumPy 1 did, which made the published files: text and bytes alike as Python 2 text."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, value):
         value = value.encode("latin-1") if isinstance(value, str) else value
@@ -158,7 +159,9 @@ def cifar10_files(version: str) -> dict[str, bytes]:
         if version == "python":
             files[name] = python2_pickle({b"batch_label": b"a batch", b"labels": labels, b"data": pixels})
         else:
-            files[f"{name}.bin"] = b"".join(bytes([label]) + row.tobytes() for label, row in zip(labels, pixels))
+            files[f"{name}.bin"] = b"".join(
+                bytes([label]) + row.tobytes() for label, row in zip(labels, pixels, strict=True)
+            )
     if version == "python":
         files["batches.meta"] = python2_pickle(
             {b"num_vis": 3072, b"label_names": [name.encode() for name in CIFAR10_NAMES]}
@@ -176,7 +179,9 @@ def cifar100_files(version: str) -> dict[str, bytes]:
         if version == "python":
             files[name] = python2_pickle({b"fine_labels": fine, b"coarse_labels": coarse, b"data": pixels})
         else:
-            files[f"{name}.bin"] = b"".join(bytes([c, f]) + row.tobytes() for c, f, row in zip(coarse, fine, pixels))
+            files[f"{name}.bin"] = b"".join(
+                bytes([c, f]) + row.tobytes() for c, f, row in zip(coarse, fine, pixels, strict=True)
+            )
     fine_names, coarse_names = [f"fine {i}" for i in range(100)], [f"coarse {i}" for i in range(20)]
     if version == "python":
         names = {

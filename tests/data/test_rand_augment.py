@@ -115,6 +115,9 @@ def test_both_directions_are_drawn():
 
 def test_the_seed_decides():
     available = list(operations(7.0).values())
-    apply = lambda seed: rand_augment.rand_augment(images(20), tf.constant(seed), available=available, num_ops=2)
+
+    def apply(seed):
+        return rand_augment.rand_augment(images(20), tf.constant(seed), available=available, num_ops=2)
+
     np.testing.assert_array_equal(apply([1, 2]), apply([1, 2]))
     assert not np.array_equal(apply([1, 2]), apply([1, 3]))

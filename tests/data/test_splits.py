@@ -23,7 +23,7 @@ def test_hashed_order_looks_random():
 
 
 def test_hashed_order_keeps_its_relative_order_when_names_are_added():
-    before = [name for name in np.array(_names(50))[splits.hashed_order(_names(50))]]
+    before = np.array(_names(50))[splits.hashed_order(_names(50))].tolist()
     names = _names(80)
     after = [name for name in np.array(names)[splits.hashed_order(names)] if name in before]
     assert after == before
@@ -61,7 +61,10 @@ def test_a_class_that_is_missing_from_the_labels_is_no_obstacle():
 def test_train_limit_takes_from_the_classes_in_turn_and_smaller_limits_are_subsets():
     labels = np.array([0] * 50 + [1] * 20 + [2] * 3)
     order = splits.hashed_order(_names(73))
-    limit = lambda count: splits.limited(order, labels, train_limit=count, class_names="abc")
+
+    def limit(count):
+        return splits.limited(order, labels, train_limit=count, class_names="abc")
+
     assert splits.class_counts(labels[limit(7)], 3) == (3, 2, 2)
     assert splits.class_counts(labels[limit(30)], 3) == (14, 13, 3)
     assert set(limit(7)) < set(limit(30)) < set(limit(73))

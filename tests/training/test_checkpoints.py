@@ -72,9 +72,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "best.npz"
     checkpoints.save(path, ARRAYS, POSITION)
     before = path.read_bytes()
-    with pytest.raises(RuntimeError), checkpoints.atomic_file(path) as file:
-        file.write(b"half")
-        raise RuntimeError
+
+    def write_half():
+        with checkpoints.atomic_file(path) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["best.npz"]
 
 

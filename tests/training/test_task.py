@@ -223,9 +223,8 @@ def test_statistics_of_batch_normalisation_are_averaged_over_replicas(data):
 
 
 def test_synchronized_batch_normalisation_equals_one_device(data):
-    network = lambda: small_network(batch_norm=True, synchronized=True)
     one = fit(make_task(network=lambda: small_network(batch_norm=True)), data)
-    two = fit(make_task(2, network=network), data, 2)
+    two = fit(make_task(2, network=lambda: small_network(batch_norm=True, synchronized=True)), data, 2)
     assert_same_history(two, one, tolerance=2e-3)  # Keras's two forms of the variance differ in float32.
     local = fit(make_task(2, network=lambda: small_network(batch_norm=True)), data, 2)
     assert abs(local["loss"][-1] - one["loss"][-1]) > 10 * abs(two["loss"][-1] - one["loss"][-1])
@@ -234,7 +233,10 @@ def test_synchronized_batch_normalisation_equals_one_device(data):
 @pytest.mark.parametrize("precision, replicas, xla", [("mixed_bfloat16", 2, True), ("mixed_float16", 2, False)])
 def test_mixed_precision_stays_near_float32(data, reference, precision, replicas, xla):
     keras.config.set_dtype_policy(precision)
-    scaled = lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3), initial_scale=2.0**10)
+
+    def scaled():
+        return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3), initial_scale=2.0**10)
+
     task = make_task(replicas, xla=xla, optimizer=scaled if precision == "mixed_float16" else None)
     history = fit(task, data, replicas)
     np.testing.assert_allclose(history["loss"], reference["loss"], rtol=2e-2)
@@ -244,8 +246,9 @@ def test_mixed_precision_stays_near_float32(data, reference, precision, replicas
 
 def test_loss_scaling_skips_the_step_that_overflows_and_halves_the_scale(data):
     keras.config.set_dtype_policy("mixed_float16")
-    scaled = lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**120)
-    task = make_task(optimizer=scaled)
+    task = make_task(
+        optimizer=lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**120)
+    )
     before = task.network.get_weights()
     task.fit(batches(data, 1), epochs=1, steps_per_epoch=1, verbose=0)
     for old, new in zip(before, task.network.get_weights(), strict=True):
@@ -329,7 +332,7 @@ def test_resuming_within_an_epoch_reports_the_whole_epoch(data, reference):
 
 @pytest.mark.parametrize("replicas, xla", [(1, False), (2, True)])
 def test_two_players_with_their_own_optimizers_and_step_ratio(replicas, xla):
-    """min over x of max over y of x*y + y's own pull: each player moves only its variable, the second every 3rd step."""
+    """min over x of max over y of x * y: each player moves only its own variable, the second every third step."""
 
     with strategy(replicas).scope():
         x, y = (keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)], name=n) for n in "xy")

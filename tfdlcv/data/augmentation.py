@@ -89,9 +89,20 @@ class AugmentationConfig(Section):
     rand_augment: RandAugmentConfig | None = None
     random_erasing: RandomErasingConfig | None = None
     mixup_alpha: float = Field(0.0, ge=0, le=10)
-    """Blend pairs of images, with Beta(alpha, alpha) weights (Zhang et al. 2018, mixup)."""
+    """Blend pairs of images, with Beta(alpha, alpha) weights (Zhang et al. 2018, mixup); 0: none, else at least 0.1."""
     cutmix_alpha: float = Field(0.0, ge=0, le=1)
-    """Paste a rectangle of another image (Yun et al. 2019, CutMix). With mixup, each batch gets one or the other."""
+    """Paste a rectangle of another image (Yun et al. 2019, CutMix); 0: none, else at least 0.1. With mixup, each batch
+    gets one or the other."""
+
+    @model_validator(mode="after")
+    def _alphas_that_can_be_drawn(self):
+        for field in ("mixup_alpha", "cutmix_alpha"):
+            value = getattr(self, field)
+            # Below, the two float32 gamma variables of which Keras makes a beta variable often both underflow, and
+            # the weight becomes 1/2 where it should be 0 or 1.
+            if 0 < value < 0.1:
+                raise ValueError(f"{field} must be 0, for none, or at least 0.1, not {value}")
+        return self
 
 
 def build_augmentation(

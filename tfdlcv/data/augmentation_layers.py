@@ -2,17 +2,16 @@
 
 Keras's preprocessing layers draw from a counter that each call moves on. They take their random numbers here through
 `get_random_transformation(..., seed=)` from `StatelessSeeds`, and serve where they do what their papers say:
-RandomFlip, RandomTranslation, RandomRotation, RandomErasing, MixUp and CutMix. Not used are
+RandomFlip, RandomTranslation, RandomRotation, RandomErasing, MixUp and CutMix. Of Keras 3.15 are not used
 
 * `RandomCrop`: it crops a whole batch at one place;
 * `RandAugment`: it draws one choice of operations for a whole batch, from its own counter whatever `seed` it is given,
-  computes all eleven operations each time, rotates by up to 180 degrees at its default strength and equalizes with the
-  histogram of the whole batch;
+  rotates by up to 180 degrees at its default strength, equalizes with the histogram of the whole batch and computes
+  all eleven operations each time: 92 ms for 128 images of 32 x 32 x 3 on one core, against 3.6 here;
 * `RandomContrast(x)`, which only raises contrast, and `RandomSaturation` and `RandomHue`, whose scales are their own.
 
-Measured on one core of a Sapphire Rapids class CPU, B = 128 at 32 x 32 x 3, in ms a batch: shift by gather 1.4, by
-Keras's affine transform 2.3; flip 2.0; rotation 3.5; erasing with Keras's own noise 8.3; mixup 0.4; cutmix 2.4;
-Keras's RandAugment 92.
+The others take, for the same batch: shift by whole pixels 1.3 ms, flip 2.0, rotation 4.1, erasing 5.0 (8.3 with
+Keras's noise), mixup 0.4, cutmix 2.3; and a third of it for 28 x 28 x 1.
 
 Shape legend: B images (B, H, W, C), 0..255, of K classes.
 """
@@ -37,6 +36,10 @@ from tfdlcv.data.augmentation import (
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 # (images, labels (B, K), seed (2,) int32) -> (images, labels (B, K))
 Mixing = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+# Pixels of 0..255 need float32 whatever precision the network computes in; a seed keeps Keras from drawing one from
+# Python's global generator.
+_LAYER_OPTIONS = {"dtype": "float32", "seed": 0}
 
 
 class StatelessSeeds(keras.random.SeedGenerator):
@@ -89,13 +92,15 @@ def compose(config: AugmentationConfig, num_classes: int, image_shape: tuple[int
 def _changes(config: AugmentationConfig, image_shape: tuple[int, int, int]) -> list[Change | None]:
     """One for every kind of change, in order; None where it is not wanted."""
     height, width, _ = image_shape
-    shift = flip = crop = translate = rotate = jitter = operations = erase = None
+    shift = mirror = upend = crop = translate = rotate = jitter = operations = erase = None
     if config.crop_padding:
         # On uint8, before the layers make float32 of it: a fourth of the bytes to move.
         shift = _shift(config.crop_padding, config.fill_mode)
-    if config.flip != "none":
-        mode = "horizontal_and_vertical" if config.flip == "both" else config.flip
-        flip = _layer_change(keras.layers.RandomFlip(mode, **_LAYER_OPTIONS))
+    if config.flip in ("horizontal", "both"):
+        mirror = _layer_change(keras.layers.RandomFlip("horizontal", **_LAYER_OPTIONS))
+    if config.flip in ("vertical", "both"):
+        # Of its own: with horizontal_and_vertical Keras draws once for both, and makes half turns alone.
+        upend = _layer_change(keras.layers.RandomFlip("vertical", **_LAYER_OPTIONS))
     if config.resized_crop:
         crop = _resized_crop(config.resized_crop, height=height, width=width)
     if config.translation:
@@ -116,7 +121,7 @@ def _changes(config: AugmentationConfig, image_shape: tuple[int, int, int]) -> l
         operations = _rand_augment(list(available.values()), config.rand_augment.num_ops)
     if config.random_erasing:
         erase = _erasing(config.random_erasing)
-    return [shift, flip, crop, translate, rotate, jitter, operations, erase]
+    return [shift, mirror, upend, crop, translate, rotate, jitter, operations, erase]
 
 
 def _mixings(config: AugmentationConfig) -> list[Mixing]:
@@ -126,11 +131,6 @@ def _mixings(config: AugmentationConfig) -> list[Mixing]:
     if config.cutmix_alpha:
         mixings.append(_cutmix(config.cutmix_alpha))
     return mixings
-
-
-# Pixels of 0..255 need float32 whatever precision the network computes in; a seed keeps Keras from drawing one from
-# Python's global generator.
-_LAYER_OPTIONS = {"dtype": "float32", "seed": 0}
 
 
 def _layer_change(layer: keras.layers.Layer) -> Change:
@@ -240,16 +240,13 @@ def _mixup(alpha: float) -> Mixing:
 
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         transformation = layer.get_random_transformation(images, training=True, seed=StatelessSeeds(seed))
-        # Keras divides two gamma variables, which for a small alpha can both be 0: then all of one image is right.
-        weight = transformation["mix_weight"]
-        transformation["mix_weight"] = tf.where(tf.math.is_finite(weight), weight, 1.0)
         return layer.transform_images(images, transformation), layer.transform_labels(labels, transformation)
 
     return mix
 
 
 def _cutmix(alpha: float) -> Mixing:
-    # From one number Keras would draw alpha itself between 0 and it, and get NaN near 0.
+    # From one number Keras would draw alpha itself between 0 and it.
     layer = keras.layers.CutMix((alpha, alpha), **_LAYER_OPTIONS)
 
     def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

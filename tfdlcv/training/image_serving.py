@@ -55,7 +55,8 @@ def image_classification_serving(
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")], autograph=False)
     def serve_files(image_bytes):
-        # A server does not compare shapes with the signature; this operation does.
+        # Nothing else compares a request's shape with the signature, and the wrong rank kills a server's process:
+        # convolutions of TensorFlow 2.21 end in a failed C++ assertion on CPU.
         image_bytes = _checked(tf.ensure_shape(image_bytes, (None,)), _check_files)
         return classify(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8)))
 

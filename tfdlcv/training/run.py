@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ import tensorflow as tf
 import tfdlcv
 from tfdlcv.config import config_text, load_config, save_config, system_module
 from tfdlcv.data import pipeline
-from tfdlcv.data.images import readable_message
 from tfdlcv.errors import UserError
 from tfdlcv.training import checkpoints, report, strategies
 from tfdlcv.training.callbacks import (
@@ -56,13 +56,11 @@ def train(config: Any) -> dict[str, Any]:
     except _CLUSTER_ERRORS as error:
         if strategies.num_workers(strategy) == 1:
             raise
-        # Leaving the interpreter in order would wait for the dead worker.
-        print(f"Error: a worker of the cluster has failed or cannot be reached: {error.message[:300]}", file=sys.stderr)
-        print(
-            "Start all workers again with the same command: the run resumes from its last checkpoint.", file=sys.stderr
-        )
+        reason = " ".join(re.sub(r"\{\{.*?\}\}", "", error.message).split())[:300]
+        print(f"Error: a worker of the cluster has failed or cannot be reached: {reason}", file=sys.stderr)
+        print("Start all workers again with the same command to resume from the last checkpoint.", file=sys.stderr)
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(1)  # Leaving the interpreter in order would wait for the dead worker.
     finally:
         folder.unlock()
 
