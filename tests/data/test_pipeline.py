@@ -117,8 +117,8 @@ def test_evaluation_repeats_so_that_every_pass_starts_at_the_first_example():
 def test_errors_name_the_numbers():
     with pytest.raises(UserError, match=r"batch_size \(32\) is larger than the number of training examples \(23\)"):
         pipeline.steps_per_epoch(split(), 32)
+    strategy = type("TwoReplicas", (), {"num_replicas_in_sync": 2})()
     with pytest.raises(UserError, match=r"batch size \(3\) must be divisible by the number of replicas \(2\)"):
-        strategy = type("TwoReplicas", (), {"num_replicas_in_sync": 2})()
         pipeline.distribute(strategy, lambda **shard: None, 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -145,6 +146,8 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
     arrays, best = checkpoints.load(folder.best) if folder.best.is_file() else (None, position)
     if arrays is not None:
         _assign_networks(task, arrays, folder.best)
+    test = _evaluate(task, datasets.test, config, strategy) if datasets.test is not None else None
+    tables = task.evaluation_tables() if test is not None else {}
     results = {
         "best_epoch": best.epoch,
         "epochs": position.epoch,
@@ -152,7 +155,8 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
         "parameters": sum(network.count_params() for network in task.networks.values()),
         "seed": trainer.seed,
         "validation": _row_of(position, best.epoch),
-        "test": _evaluate(task, datasets.test, config, strategy) if datasets.test is not None else None,
+        "test": test,
+        "test_tables": {name: _without_nan(table.tolist()) for name, table in tables.items()},
         "train_seconds": sum(_seconds(row) for row in position.history),
         "versions": {"tfdlcv": tfdlcv.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
         "machine": _machine(),
@@ -335,6 +339,13 @@ def _describe_fault(step: int, config, datasets, folder: RunFolder) -> str:
         "A lower optimizer.learning_rate or optimizer.clip_norm often helps; "
         "remove the run folder or change trainer.run_dir to start anew with another config."
     )
+
+
+def _without_nan(content):
+    """JSON has no NaN: the accuracy, say, of a class without examples is null."""
+    if isinstance(content, list):
+        return [_without_nan(part) for part in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def _machine() -> str:

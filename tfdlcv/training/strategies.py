@@ -90,19 +90,25 @@ def _split_cpu(count: int) -> list[str]:
     return [f"CPU:{index}" for index in range(count)]
 
 
-def _multi_worker() -> tf.distribute.Strategy:
+def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """The cluster that TF_CONFIG or Slurm's variables describe."""
     if os.environ.get("TF_CONFIG"):
         _check_tf_config(os.environ["TF_CONFIG"])
-        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif os.environ.get("SLURM_STEP_NODELIST"):
-        gpus = {} if tf.config.list_physical_devices("GPU") else {"gpus_per_node": 0, "gpus_per_task": 0}
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**gpus)
-    else:
-        raise UserError(
-            "trainer.strategy multi_worker_mirrored needs a cluster: set TF_CONFIG on every machine, "
-            "or start the workers as a Slurm step (srun)"
-        )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if os.environ.get("SLURM_STEP_NODELIST"):
+        # The resolver lists one task for each GPU, and asks nvidia-smi for their number. Where there is none it is told
+        # of more GPUs than a node can have tasks, and not to choose among them.
+        no_gpu = {"gpus_per_node": 4096, "gpus_per_task": 1, "auto_set_gpu": False}
+        options = {} if tf.config.list_physical_devices("GPU") else no_gpu
+        return tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
+    raise UserError(
+        "trainer.strategy multi_worker_mirrored needs a cluster: set TF_CONFIG on every machine, "
+        "or start the workers as a Slurm step (srun)"
+    )
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster_resolver())
     strategy.extended._check_health_interval = _HEALTH_CHECK_SECONDS  # TensorFlow has no public setting.
     return strategy
 

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdlcv.training import pure_step
@@ -180,6 +181,20 @@ class Task(keras.Model):
             self._resumed_metrics = {
                 metric.name: [variable.numpy() for variable in metric.variables] for metric in self.metrics
             }
+
+    def infer(self, inputs):
+        """The network's outputs as evaluation sees them: with the averages, where they are kept."""
+        averages = {id(v): average for v, average in zip(self._averaged_variables(), self._averages, strict=False)}
+        trained, others = (
+            [averages.get(id(variable), variable).value for variable in variables]
+            for variables in (self.network.trainable_variables, self.network.non_trainable_variables)
+        )
+        return self.network.stateless_call(trained, others, inputs, training=False)[0]
+
+    def evaluation_tables(self) -> dict[str, np.ndarray]:
+        """Results of the last evaluation that are not scalars, such as the confusion matrix."""
+        results = {metric.name: np.asarray(metric.result()) for metric in self.evaluation_metrics}
+        return {name: result for name, result in results.items() if result.ndim}
 
     def assign_average(self):
         """Overwrites weights and moving statistics with their averages, for export. Without averages: does nothing."""

@@ -133,7 +133,7 @@ def pictures(config: Config, facts: dict[str, Any], task: Task, datasets: Datase
             draw=lambda counts: draw_confusion_matrix(counts, facts["class_names"]),
         ),
         "predictions": Picture(
-            read=lambda: np.asarray(task.network(samples["image"], training=False)), draw=draw_samples
+            read=lambda: np.asarray(task.infer(samples["image"])), draw=draw_samples
         ),
     }
 
