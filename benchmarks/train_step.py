@@ -39,6 +39,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def main():
+    """Race, print the table and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contenders", nargs="+", choices=PACKAGES, help="default: all that are installed")
     parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16"))
@@ -69,10 +70,11 @@ def main():
     print(f"\nwritten to {path}")
 
 
-# -- The race -----------------------------------------------------------------------------------------------------------
+# -- The race -------------------------------------------------------------------------------------------------------
 
 
 def installed_contenders() -> list[str]:
+    """Those whose framework is there; JAX only stands in for TensorFlow."""
     present = {package: importlib.util.find_spec(package) is not None for package in set(PACKAGES.values())}
     return [
         name for name, package in PACKAGES.items() if present[package] and not (name == "jax" and present["tensorflow"])
@@ -105,6 +107,7 @@ def race(contenders, precision: str, arguments) -> dict[str, dict]:
 
 
 def start_worker(name: str, precision: str, arguments) -> subprocess.Popen:
+    """A process that trains on `train` in its input and ends on `stop`, and answers each in a line of JSON."""
     options = ["--batch-size", arguments.batch_size, "--steps", arguments.steps, "--seed", arguments.seed]
     environment = os.environ | {
         "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
@@ -128,6 +131,7 @@ def start_worker(name: str, precision: str, arguments) -> subprocess.Popen:
 
 
 def read_line(worker: subprocess.Popen, name: str) -> dict:
+    """The next answer of a worker, past what libraries print."""
     for line in worker.stdout:
         if line.startswith("{"):
             return json.loads(line)
@@ -161,20 +165,20 @@ def peak_memory_mib() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 
-# -- The report ---------------------------------------------------------------------------------------------------------
+# -- The report -----------------------------------------------------------------------------------------------------
 
 
 def ratios(results: dict[str, dict]) -> dict[str, float]:
     """-> {"a / b": median over rounds of a's images per second over b's} for every two contenders."""
-    return {
-        f"{a} / {b}": round(statistics.median(x / y for x, y in zip(results[a]["rounds"], results[b]["rounds"])), 3)
-        for index, a in enumerate(results)
-        for b in [*results][index + 1 :]
-    }
+    names = [*results]
+    pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+    rounds = {(a, b): zip(results[a]["rounds"], results[b]["rounds"], strict=True) for a, b in pairs}
+    return {f"{a} / {b}": round(statistics.median(x / y for x, y in rounds[a, b]), 3) for a, b in pairs}
 
 
 def table(report: dict) -> str:
-    header = ("precision", "contender", "images/s", "slowest-fastest round", "peak MiB", "of it before training")
+    """The report as text, a contender a line, and the ratios."""
+    header = ("precision", "contender", "images/s", "range of rounds", "peak MiB", "of it before training")
     rows = [header]
     for precision, results in report["results"].items():
         for name, result in results.items():
@@ -190,6 +194,7 @@ def table(report: dict) -> str:
 
 
 def versions() -> dict[str, str]:
+    """Of Python and of every package that could change the numbers."""
     packages = ("tfdlcv", "tensorflow", "keras", "numpy", "torch", "jax")
     present = {package: importlib.util.find_spec(package) is not None for package in packages}
     found = {package: importlib.metadata.version(package) for package in packages if present[package]}
@@ -212,6 +217,7 @@ def machine() -> dict[str, str | int]:
 
 
 def machine_name(facts: dict[str, str | int]) -> str:
+    """The GPU, or the processor and its cores, in letters that a file name can have."""
     text = str(facts.get("gpu") or f"{facts['processor']} {facts['cores']} cores")
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 

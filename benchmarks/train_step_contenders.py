@@ -30,19 +30,22 @@ class Contender:
 
 
 def random_batch(batch_size: int, seed: int):
+    """Images (batch_size, 32, 32, 3) of mean 0 and variance 1, and labels (batch_size,)."""
     rng = np.random.default_rng(seed)
     image = rng.normal(size=(batch_size, 32, 32, 3)).astype("float32")
     return image, rng.integers(0, NUM_CLASSES, batch_size).astype("int32")
 
 
 def count(variables) -> int:
+    """Number of values in all variables."""
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
-# -- Keras ----------------------------------------------------------------------------------------------------------------
+# -- Keras ----------------------------------------------------------------------------------------------------------
 
 
 def make_network(precision: str, seed: int, *, stock_batch_normalization: bool = False):
+    """-> (network, optimizer) under the precision's dtype policy."""
     import keras
 
     from tfdlcv import models
@@ -56,6 +59,7 @@ def make_network(precision: str, seed: int, *, stock_batch_normalization: bool =
 
 
 def with_stock_batch_normalization(layer):
+    """A copy of `layer`, Keras's own if it is a batch normalisation."""
     import keras
 
     is_batch_normalization = isinstance(layer, keras.layers.BatchNormalization)
@@ -63,6 +67,7 @@ def with_stock_batch_normalization(layer):
 
 
 def tensorflow_contender(fit, network) -> Contender:
+    """A contender that trains by calling `fit` with the number of steps."""
     import tensorflow as tf
 
     gpus = tf.config.list_logical_devices("GPU")
@@ -75,6 +80,7 @@ def tensorflow_contender(fit, network) -> Contender:
 
 
 def make_task(precision: str, *, batch_size: int, seed: int) -> Contender:
+    """`Task.fit`."""
     import keras
     import tensorflow as tf
 
@@ -90,24 +96,31 @@ def make_task(precision: str, *, batch_size: int, seed: int) -> Contender:
     task.compile(optimizer)
     image, label = random_batch(batch_size, seed)
     batches = tf.data.Dataset.from_tensors({"image": image, "label": label}).repeat()
-    return tensorflow_contender(lambda steps: task.fit(batches, steps_per_epoch=steps, verbose=0), network)
+    return tensorflow_contender(
+        lambda steps: task.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0), network
+    )
 
 
 def make_keras(precision: str, *, batch_size: int, seed: int, stock_batch_normalization: bool = False) -> Contender:
+    """Keras's `fit`."""
     import keras
     import tensorflow as tf
 
     network, optimizer = make_network(precision, seed, stock_batch_normalization=stock_batch_normalization)
     network.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     batches = tf.data.Dataset.from_tensors(random_batch(batch_size, seed)).repeat()
-    return tensorflow_contender(lambda steps: network.fit(batches, steps_per_epoch=steps, verbose=0), network)
+    return tensorflow_contender(
+        lambda steps: network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0), network
+    )
 
 
 def make_keras_stock(precision: str, *, batch_size: int, seed: int) -> Contender:
+    """Keras's `fit` with Keras's batch normalisation."""
     return make_keras(precision, batch_size=batch_size, seed=seed, stock_batch_normalization=True)
 
 
 def make_jax(precision: str, *, batch_size: int, seed: int) -> Contender:
+    """The network on Keras's JAX backend, with a step that is jitted as Keras's guide shows."""
     import jax
     import keras
 
@@ -144,10 +157,11 @@ def make_jax(precision: str, *, batch_size: int, seed: int) -> Contender:
     )
 
 
-# -- PyTorch --------------------------------------------------------------------------------------------------------------
+# -- PyTorch --------------------------------------------------------------------------------------------------------
 
 
 def make_torch(precision: str, *, batch_size: int, seed: int) -> Contender:
+    """PyTorch, channels last, with autocast for bfloat16."""
     import torch
 
     torch.manual_seed(seed)

@@ -29,9 +29,51 @@ CHANGED_ARGUMENTS = {
         "renorm_momentum": 0.9,
         "synchronized": True,
     },
+    "CausalConv1D": {
+        "filters": 4,
+        "kernel_size": 3,
+        "dilation_rate": 2,
+        "strides": 2,
+        "activation": "relu",
+        "use_bias": False,
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+        "bias_initializer": keras.initializers.Constant(0.5),
+        "kernel_regularizer": keras.regularizers.L2(0.1),
+    },
+    "CausalConv3D": {
+        "filters": 4,
+        "kernel_size": (3, 2, 1),
+        "dilation_rate": (2, 1, 1),
+        "strides": 2,
+        "padding": "valid",
+        "time_padding": "first",
+        "activation": "relu",
+        "use_bias": False,
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+        "bias_initializer": keras.initializers.Constant(0.5),
+        "kernel_regularizer": keras.regularizers.L2(0.1),
+    },
+    "TemporalBlock": {
+        "filters": 4,
+        "kernel_size": 3,
+        "dilation_rate": 2,
+        "dropout": 0.5,
+        "dropout_kind": "channel",
+        "input_stride": 2,
+        "output_stride": 2,
+        "weight_normalization": False,
+        "activation": "tanh",
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+    },
+    "LectureLSTMCell": {"units": 4},
+    "WeightNormalization": {"layer": keras.layers.Dense(3)},
 }
 # Arguments that need another one to be set.
-COMPANIONS = {("BatchNormalization", "renorm_clipping"): {"renorm": True}}
+COMPANIONS = {
+    ("BatchNormalization", "renorm_clipping"): {"renorm": True},
+    ("TemporalBlock", "input_stride"): {"output_stride": 2},
+    ("TemporalBlock", "output_stride"): {"input_stride": 2},
+}
 BASE_ARGUMENTS = {"name": "another_name", "trainable": False, "dtype": "mixed_bfloat16"}
 CASES = [
     (layer, argument, value)
