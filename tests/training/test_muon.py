@@ -7,7 +7,7 @@ import numpy as np
 import pydantic
 import pytest
 
-from tfdlcv.training import optimizers
+from tfdlcv.training import optimizers, weight_decay
 
 START = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]])
 GRADIENTS = (
@@ -25,7 +25,7 @@ def build(name="muon", **fields):
 def weights_after(optimizer, *, start=START, gradients=GRADIENTS, name="kernel"):
     """The value of one variable after each update, float64."""
     variable = keras.Variable(start, name=name, dtype="float32")
-    optimizers.exclude_from_weight_decay(optimizer, [variable])
+    weight_decay.exclude_from_weight_decay(optimizer, [variable])
     optimizer.build([variable])
     weights = []
     for gradient in gradients:

@@ -15,7 +15,7 @@ import pydantic
 import pytest
 import tensorflow as tf
 
-from tfdlcv.training import optimizers
+from tfdlcv.training import optimizers, weight_decay
 
 START = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]])
 GRADIENTS = (
@@ -44,7 +44,7 @@ def build(name, **fields):
 def weights_after(optimizer, *, start=START, gradients=GRADIENTS, name="kernel"):
     """The value of one variable after each update, float64."""
     variable = keras.Variable(start, name=name, dtype="float32")
-    optimizers.exclude_from_weight_decay(optimizer, [variable])
+    weight_decay.exclude_from_weight_decay(optimizer, [variable])
     optimizer.build([variable])
     weights = []
     for gradient in gradients:
@@ -310,7 +310,7 @@ def test_weight_decay_touches_kernels_only(name):
     for variable in network.trainable_variables:
         variable.assign(np.full(variable.shape, 2.0))
     optimizer = build(name, weight_decay=0.5)
-    optimizers.exclude_from_weight_decay(optimizer, network.trainable_variables)
+    weight_decay.exclude_from_weight_decay(optimizer, network.trainable_variables)
     optimizer.build(network.trainable_variables)
     optimizer.apply([keras.ops.zeros_like(v) for v in network.trainable_variables])
 
@@ -334,20 +334,20 @@ def test_weight_decay_touches_kernels_only(name):
     ],
 )
 def test_takes_weight_decay(name, shape, decays):
-    assert optimizers.takes_weight_decay(keras.Variable(np.zeros(shape), name=name)) is decays
+    assert weight_decay.takes_weight_decay(keras.Variable(np.zeros(shape), name=name)) is decays
 
 
 def test_exclusion_after_build_is_refused():
     optimizer, variable = build("sgd", weight_decay=0.1), keras.Variable(np.ones(3), name="bias")
     optimizer.build([variable])
     with pytest.raises(ValueError, match=r"must be called before the optimizer is built\. Received: sgd"):
-        optimizers.exclude_from_weight_decay(optimizer, [variable])
+        weight_decay.exclude_from_weight_decay(optimizer, [variable])
 
 
 def test_exclusion_reaches_into_a_loss_scale_optimizer():
     optimizer = keras.optimizers.LossScaleOptimizer(build("sgd", weight_decay=0.5))
     kernel, bias = keras.Variable(np.ones((2, 2)), name="kernel"), keras.Variable(np.ones(2), name="bias")
-    optimizers.exclude_from_weight_decay(optimizer, [kernel, bias])
+    weight_decay.exclude_from_weight_decay(optimizer, [kernel, bias])
     optimizer.build([kernel, bias])
     optimizer.apply([keras.ops.zeros((2, 2)), keras.ops.zeros(2)])
     np.testing.assert_allclose(kernel.value, 0.95 * np.ones((2, 2)))
@@ -429,7 +429,7 @@ def test_every_optimizer_is_the_named_one_and_lowers_a_loss(name):
     learning_rate = {"name": "cosine", "peak": peak, "warmup_epochs": 0.5}
     optimizer = build(name, learning_rate=learning_rate, weight_decay=1e-3, clip_norm=5.0)
     assert isinstance(optimizer, OPTIMIZERS[name])
-    optimizers.exclude_from_weight_decay(optimizer, network.trainable_variables)
+    weight_decay.exclude_from_weight_decay(optimizer, network.trainable_variables)
     losses = []
     for _ in range(16):
         with tf.GradientTape() as tape:
@@ -456,7 +456,7 @@ def test_learning_rate_can_be_read_at_any_time():
 MIRRORED = """
 import keras, numpy as np, tensorflow as tf
 from pydantic import TypeAdapter
-from tfdlcv.training import optimizers
+from tfdlcv.training import optimizers, weight_decay
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -471,7 +471,7 @@ def train(name, strategy):
         rate = {"name": "polynomial", "peak": 0.1, "warmup_epochs": 1.0}
         fields = {"name": name, "learning_rate": rate, "weight_decay": 0.5}
         optimizer = optimizers.build_optimizer(adapter.validate_python(fields), steps_per_epoch=2, epochs=3)
-        optimizers.exclude_from_weight_decay(optimizer, [kernel, bias])
+        weight_decay.exclude_from_weight_decay(optimizer, [kernel, bias])
         optimizer.build([kernel, bias])
 
     @tf.function

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.training.runs import tiny_config
 from tfdlcv.config import load_config
 from tfdlcv.errors import UserError
+from tfdlcv.systems.classification import image_classifier
 from tfdlcv.training import checkpoints, run
 
 
@@ -164,3 +165,21 @@ def test_mixed_precision_with_two_replicas_ema_and_accumulation(tmp_path, plain_
     assert results["test"]["accuracy"] > 0.6
     assert run.evaluate(tmp_path / "run") == pytest.approx(results["test"], rel=1e-4)
     assert tf.keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("decayed, bias", [("kernels", 1.0), ("all", 0.95)])
+def test_weight_decay_spares_biases_unless_it_is_told_to_take_all(tmp_path, decayed, bias):
+    """One update with gradients of zero, at rate 0.1 and decay 0.5."""
+    optimizer = f"optimizer={{name: sgd, learning_rate: 0.1, weight_decay: 0.5, weight_decay_on: {decayed}}}"
+    config = tiny_config(tmp_path, optimizer)
+    facts = {"class_names": ["a", "b"], "class_counts": [1, 1], "image_shape": [8, 8, 1]}
+    task = image_classifier.build_task(config, facts)
+    built = run._build_optimizers(image_classifier.optimizers(config), config.trainer, task, steps=1)["network"]
+    variables = task.network.trainable_variables
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    built.build(variables)
+    built.apply([np.zeros(variable.shape, "float32") for variable in variables], variables)
+    for variable in variables:
+        expected = bias if variable.name == "bias" else 0.95
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)

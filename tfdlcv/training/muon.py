@@ -11,7 +11,7 @@ import math
 import keras
 from keras import ops
 
-from tfdlcv.training.optimizers import takes_weight_decay
+from tfdlcv.training.weight_decay import takes_weight_decay
 
 
 @keras.saving.register_keras_serializable(package="tfdlcv")

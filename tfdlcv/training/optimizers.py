@@ -7,13 +7,11 @@ Weight decay is decoupled in every optimizer: besides its own step, each update 
 `RMSprop` and `Adam` and most papers before 2018 instead add weight_decay * weights to the gradient. For SGD with
 momentum, whose sum over past gradients enlarges that term, such a recipe translates to
 weight_decay / (1 - momentum) here: 1e-4 with momentum 0.9 becomes 1e-3. For adaptive optimizers there is no such
-factor; `adam` with weight decay is AdamW. Biases and the parameters of normalization are not decayed; see
-`exclude_from_weight_decay`.
+factor; `adam` with weight decay is AdamW. Which variables are decayed: `tfdlcv.training.weight_decay`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -25,11 +23,6 @@ from tfdlcv.training.schedules import LearningRateConfig
 if TYPE_CHECKING:
     import keras
 
-# Names of variables of rank 2 and more that are biases or scales all the same: the biases of GRU (2, 3 * units) and of
-# MultiHeadAttention (heads, head size), gamma and beta of LayerNormalization over several axes, scale of
-# RMSNormalization, alpha of PReLU, of which He et al. 2015 ("Delving Deep into Rectifiers") say not to decay it.
-_NAMES_WITHOUT_DECAY = ("bias", "gamma", "beta", "scale", "alpha")
-
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 PositiveNumber = Annotated[float, Field(gt=0)]
 DecayRate = Annotated[float, Field(gt=0, lt=1)]
@@ -38,7 +31,10 @@ DecayRate = Annotated[float, Field(gt=0, lt=1)]
 class _OptimizerSection(Section):
     name: str
     learning_rate: LearningRateConfig = Field(description="A number, or a schedule with its own name.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled; spares biases and norms.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled.")
+    weight_decay_on: Literal["kernels", "all"] = Field(
+        "kernels", description="kernels: spares biases and the parameters of normalization; all: spares nothing."
+    )
     clip_norm: PositiveNumber | None = Field(None, description="Largest norm of all gradients together.")
     clip_value: PositiveNumber | None = Field(None, description="Largest magnitude of a gradient's element.")
 
@@ -140,7 +136,7 @@ class AdamWConfig(_AdamSection):
     """Loshchilov, Hutter 2019, "Decoupled Weight Decay Regularization". `weight_decay` must be stated."""
 
     name: Literal["adamw"]
-    weight_decay: float = Field(ge=0, description="Decoupled; spares biases and norms.")
+    weight_decay: float = Field(ge=0, description="Decoupled.")
     amsgrad: bool = False
 
 
@@ -218,7 +214,8 @@ def build_optimizer(config: OptimizerConfig, *, steps_per_epoch: int, epochs: in
         epochs: Epochs of the whole training.
 
     Returns:
-        An optimizer; its `learning_rate` can be read at any time. Call `exclude_from_weight_decay` before its `build`.
+        An optimizer; its `learning_rate` can be read at any time. Before its `build`, call
+        `weight_decay.exclude_from_weight_decay`, unless the config says `weight_decay_on: all`.
 
     Raises:
         ValueError: if a time of the schedule does not fit into `epochs`; see `schedules.check_epochs`.
@@ -266,43 +263,3 @@ def build_optimizer(config: OptimizerConfig, *, steps_per_epoch: int, epochs: in
     if isinstance(config, AdamWConfig):
         return optimizers.AdamW(amsgrad=config.amsgrad, **common)
     return optimizers.Adam(amsgrad=config.amsgrad, **common)
-
-
-def takes_weight_decay(variable: keras.Variable) -> bool:
-    """Whether `variable` is a kernel, an embedding or the like, and not a bias or a parameter of a normalization.
-
-    Those that are spared: every variable of rank 0 or 1; and of higher rank, those named "bias", "gamma", "beta",
-    "scale" or "alpha", alone or after an underscore ("relative_position_bias"). Everything else takes decay, class
-    tokens and position embeddings as well.
-    """
-    return len(variable.shape) > 1 and variable.name.rsplit("_", 1)[-1] not in _NAMES_WITHOUT_DECAY
-
-
-def exclude_from_weight_decay(
-    optimizer: keras.optimizers.Optimizer, trainable_variables: Sequence[keras.Variable]
-) -> None:
-    """Makes `optimizer` spare the variables that `takes_weight_decay` denies.
-
-    They are passed to Keras as variables, not as names: Keras searches names for a pattern anywhere in them, and in
-    the last part of a variable's path only, so that a pattern with a layer's name finds nothing.
-
-    Args:
-        optimizer: Not yet built. Of a LossScaleOptimizer the inner one is meant, which applies the decay.
-        trainable_variables: All variables that it is going to train.
-
-    Raises:
-        ValueError: if the optimizer is built. Keras means to refuse this too, but in 3.15 asks for an attribute that
-            does not exist, and a training step that is traced already would go on decaying.
-    """
-    import keras
-
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if optimizer.built:
-        raise ValueError(
-            f"exclude_from_weight_decay must be called before the optimizer is built. Received: {optimizer.name}, "
-            f"built with {len(optimizer.variables)} variables"
-        )
-    optimizer.exclude_from_weight_decay(
-        var_list=[variable for variable in trainable_variables if not takes_weight_decay(variable)]
-    )

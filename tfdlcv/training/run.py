@@ -29,10 +29,11 @@ from tfdlcv.training.callbacks import (
 )
 from tfdlcv.training.checkpoints import Position
 from tfdlcv.training.export import export_saved_model
-from tfdlcv.training.optimizers import build_optimizer, exclude_from_weight_decay
+from tfdlcv.training.optimizers import build_optimizer
 from tfdlcv.training.run_folder import RunFolder
 from tfdlcv.training.task import NonFiniteLossError, Task
 from tfdlcv.training.tensorboard import TensorBoardLogger, flat_hparams, write_results
+from tfdlcv.training.weight_decay import exclude_from_weight_decay
 
 # What TensorFlow raises on the workers that are left when one of a cluster dies.
 _CLUSTER_ERRORS = (
@@ -243,7 +244,8 @@ def _build_optimizers(configs, trainer, task: Task, steps: int) -> dict[str, ker
     built = {}
     for player in task.players:
         optimizer = build_optimizer(configs[player.name], steps_per_epoch=steps, epochs=trainer.epochs)
-        exclude_from_weight_decay(optimizer, player.variables)
+        if configs[player.name].weight_decay_on == "kernels":
+            exclude_from_weight_decay(optimizer, player.variables)
         if trainer.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         built[player.name] = optimizer
