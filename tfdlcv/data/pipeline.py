@@ -10,6 +10,7 @@ Shape legend: B examples of a step over all workers, W workers (input pipelines)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,10 @@ import tensorflow as tf
 from tfdlcv.errors import UserError
 
 _AUGMENTATION_STREAM = 0x5EED  # Keeps the seeds of augmentation apart from those of the order.
+
+# Fixed, because tf.data's tuning is switched off (see `_finish`). A map holds as many batches as it has calls.
+_PARALLEL_CALLS = min(os.cpu_count() or 1, 16)
+_PREFETCHED_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def training_dataset(
     shard_size = batch_size // num_shards
     steps = tf.data.Dataset.counter(start_step).map(indices_of)
     dataset = _fetch(steps, split, shard_size)
-    dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(finish, num_parallel_calls=_PARALLEL_CALLS)
     return _finish(dataset, shard_size, replicas_per_shard)
 
 
@@ -166,11 +171,11 @@ def _fetch(steps: tf.data.Dataset, split: Split, shard_size: int) -> tf.data.Dat
         return step, add_identity(slots, split.fetch(tf.minimum(slots, split.num_examples - 1)))
 
     if not split.fetch_per_example:
-        return steps.map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
+        return steps.map(fetch, num_parallel_calls=_PARALLEL_CALLS)
     examples = steps.flat_map(
         lambda step, slots: tf.data.Dataset.from_tensor_slices((tf.repeat(step, shard_size), slots))
     )
-    batches = examples.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).batch(shard_size, drop_remainder=True)
+    batches = examples.map(fetch, num_parallel_calls=_PARALLEL_CALLS).batch(shard_size, drop_remainder=True)
     return batches.map(lambda steps_of_batch, batch: (steps_of_batch[0], batch))
 
 
@@ -179,6 +184,10 @@ def _finish(dataset: tf.data.Dataset, shard_size: int, replicas_per_shard: int) 
         dataset = dataset.rebatch(shard_size // replicas_per_shard, drop_remainder=True)
     options = tf.data.Options()
     options.deterministic = True
+    # The thread that tunes a pipeline sleeps for 10 ms, 20 ms, ... up to a minute, and misses the call to stop while the
+    # cores are busy: deleting an iterator then waits for it to wake. In TensorFlow 2.21 the end of `fit` stood still for
+    # as long as it had run, and each validation likewise.
+    options.autotune.enabled = False
     # Shards are made by index, above; TensorFlow must not shard once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
