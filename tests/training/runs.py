@@ -14,6 +14,7 @@ TINY = """
 system: classification/image_classifier
 model: {name: mlp, hidden_units: [32], dropout: 0.1}
 data: {name: digits8x8, augmentation: {translation: 0.1}}
+loss: {name: cross_entropy}
 optimizer: {name: adam, learning_rate: {name: cosine, peak: 0.01, warmup_epochs: 0.5}}
 trainer: {epochs: 3, run_dir: RUN_DIR, batch_size: 64, tensorboard: {pictures_every_epochs: 0}}
 """

@@ -1,7 +1,9 @@
 """A run in this process: what it leaves, what it refuses, and that devices, XLA and precision do not change it."""
 
 import csv
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from tests.training.runs import tiny_config
 from tfdlcv.config import load_config
 from tfdlcv.errors import UserError
 from tfdlcv.systems.classification import image_classifier
-from tfdlcv.training import checkpoints, run
+from tfdlcv.training import checkpoints, run, strategies
 
 
 def history(run_dir):
@@ -73,6 +75,92 @@ def test_another_config_in_the_same_folder_is_refused(finished):
         run.train(tiny_config(run_dir, "trainer.epochs=4"))
 
 
+def test_a_run_that_was_moved_or_is_named_otherwise_is_the_same_run(finished, tmp_path, capsys):
+    run_dir, _, results = finished
+    shutil.copytree(run_dir, tmp_path / "moved")
+    assert run.train(tiny_config(tmp_path / "moved")) == results
+    assert "is finished" in capsys.readouterr().out
+    assert load_config(tmp_path / "moved" / "config.yaml").trainer.run_dir == str(tmp_path / "moved")
+
+
+def test_a_run_resumes_on_other_devices(finished, tmp_path, capsys):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    shutil.copy(finished[0] / "config.yaml", tmp_path / "run")
+    newest = checkpoints.list_checkpoints(finished[0] / "checkpoints")[0]
+    shutil.copy(newest, tmp_path / "run" / "checkpoints")
+    changed = ("trainer.strategy=one_device", "trainer.steps_per_execution=3")
+    results = run.train(tiny_config(tmp_path / "run", *changed))
+    printed = capsys.readouterr().out
+    assert "Resumes with a changed trainer.strategy: mirrored there, one_device here" in printed
+    assert "Resumes with a changed trainer.steps_per_execution: 1 there, 3 here" in printed
+    assert results["steps"] == finished[2]["steps"]
+    assert results["test"]["loss"] == pytest.approx(finished[2]["test"]["loss"], rel=1e-5)
+
+
+def test_a_folder_without_a_checkpoint_takes_the_corrected_config(tmp_path):
+    """Nothing is lost there: the run before failed as it began."""
+    with pytest.raises(UserError, match=r"batch_size \(5000\)"):
+        run.train(tiny_config(tmp_path / "run", "trainer.batch_size=5000"))
+    corrected = tiny_config(tmp_path / "run", "trainer.epochs=1")
+    assert run.train(corrected)["epochs"] == 1
+    assert load_config(tmp_path / "run" / "config.yaml") == corrected
+
+
+@pytest.fixture
+def unfinished(finished, tmp_path):
+    """The run as it was when its last epoch was saved, before evaluation and export."""
+    run_dir = shutil.copytree(finished[0], tmp_path / "run")
+    (run_dir / "metrics.json").unlink()
+    shutil.rmtree(run_dir / "export")
+    return run_dir
+
+
+def test_a_run_killed_before_its_export_finishes_without_training(finished, unfinished, capsys):
+    results = run.train(tiny_config(unfinished))
+    assert results["test"] == pytest.approx(finished[2]["test"], rel=1e-6)
+    assert (results["steps"], results["best_epoch"]) == (finished[2]["steps"], finished[2]["best_epoch"])
+    assert "Epoch" not in capsys.readouterr().out
+    assert (unfinished / "export" / "1" / "saved_model.pb").is_file()
+
+
+def older_best(run_dir):
+    """What is left by a process that is killed between writing the last checkpoint and copying it as the best."""
+    path = run_dir / "checkpoints" / "best.npz"
+    arrays, position = checkpoints.load(path)
+    altered = {name: np.zeros_like(array) for name, array in arrays.items()}
+    checkpoints.save(path, altered, dataclasses.replace(position, epoch=1, best_epoch=1))
+
+
+def test_the_best_checkpoint_catches_up_with_the_newest(finished, unfinished):
+    older_best(unfinished)
+    results = run.train(tiny_config(unfinished))
+    assert results["best_epoch"] == 3
+    assert results["test"] == pytest.approx(finished[2]["test"], rel=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_without_a_readable_best_checkpoint_the_last_epoch_takes_its_place(tmp_path, damage, capsys):
+    """The rate jumps in epoch 2 of 2, so that epoch 1 is the best."""
+    config = tiny_config(
+        tmp_path / "run",
+        "trainer.epochs=2",
+        "trainer.ema_momentum=0.5",
+        "optimizer={name: sgd, learning_rate: {name: constant, peak: 100.0, warmup_epochs: 1.99}}",
+        "trainer.checkpoints={monitor: loss, mode: max}",
+    )
+    run.train(config)
+    best = tmp_path / "run" / "checkpoints" / "best.npz"
+    (tmp_path / "run" / "metrics.json").unlink()
+    if damage == "missing":
+        best.unlink()
+    else:
+        best.write_bytes(best.read_bytes()[:-50])
+    results = run.train(config)
+    assert f"There is no best checkpoint ({best}: " in capsys.readouterr().out
+    assert results["best_epoch"] == 2 and results["validation"]["epoch"] == 2
+    assert run.evaluate(tmp_path / "run") == pytest.approx(results["test"], rel=1e-6)
+
+
 def test_a_folder_in_use_is_refused(tmp_path):
     from tfdlcv.training.run_folder import RunFolder
 
@@ -90,8 +178,22 @@ def test_unknown_monitor_is_refused_before_training(tmp_path):
 
 
 def test_batch_larger_than_the_data(tmp_path):
-    with pytest.raises(UserError, match=r"batch_size \(5000\) is larger than the number of training examples \(12"):
-        run.train(tiny_config(tmp_path / "run", "trainer.batch_size=5000"))
+    for more in ((), ("trainer.steps_per_epoch=4",)):
+        with pytest.raises(UserError, match=r"batch_size \(5000\) is larger than the number of training examples \(12"):
+            run.train(tiny_config(tmp_path / "run", "trainer.batch_size=5000", *more))
+
+
+def test_batches_that_cannot_be_cut_evenly(monkeypatch, tmp_path):
+    """The config knows of virtual devices; of real ones and of other machines it does not."""
+    two = strategies.build_strategy(tiny_config(tmp_path, "trainer.virtual_devices=2").trainer)
+    monkeypatch.setattr(strategies, "build_strategy", lambda trainer: two)
+    message = r"batch_size \(12\) must be divisible by the number of replicas \(2\) times .*accumulation_steps \(4\)"
+    with pytest.raises(UserError, match=message):
+        run.train(tiny_config(tmp_path / "run", "trainer.batch_size=12", "trainer.accumulation_steps=4"))
+    with pytest.raises(
+        UserError, match=r"evaluation_batch_size \(9\) must be divisible by the number of replicas \(2\)"
+    ):
+        run.train(tiny_config(tmp_path / "run", "trainer.evaluation_batch_size=9"))
 
 
 def test_a_folder_that_is_no_run(tmp_path):

@@ -142,6 +142,23 @@ def test_accumulation_over_parts_gives_the_gradient_of_the_whole_batch(data, ref
     assert_same_history(fit(make_task(replicas, xla=xla, accumulation_steps=parts), data, replicas), reference)
 
 
+def test_accumulation_takes_the_sparse_gradients_of_embeddings(data):
+    def history(parts):
+        keras.utils.set_random_seed(0)
+        tokens = keras.Input((4,), dtype="int32", name="token")
+        x = keras.layers.Flatten()(keras.layers.Embedding(10, 3)(tokens))
+        task = Task(
+            keras.Model(tokens, keras.layers.Dense(2)(x)),
+            losses=lambda batch, outputs: {"square": keras.ops.mean((outputs - 1) ** 2)},
+            accumulation_steps=parts,
+        )
+        task.compile(keras.optimizers.SGD(0.1))
+        batch = {"token": np.arange(16, dtype="int32").reshape(4, 4) % 10}
+        return task.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=3, verbose=0).history
+
+    assert_same_history(history(2), history(1))
+
+
 def test_accumulation_computes_one_part_at_a_time(data):
     task = make_task(accumulation_steps=4, network=lambda: small_network(batch_norm=True, dropout=0.3))
     counter = next(v for v in task.network.non_trainable_variables if v.path.endswith("seed_generator_state"))
@@ -305,6 +322,18 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(data, steps_per_execution):
     with pytest.raises(NonFiniteLossError) as caught:
         fit(task, data, 2, epochs=1)
     assert caught.value.step == 5
+
+
+def test_a_gradient_that_is_not_finite_stops_at_its_step(data):
+    """sqrt at 0 has a finite value and an infinite slope: the weights, and what is saved of them, would be lost."""
+
+    def losses(batch, logits):
+        return {"loss": keras.ops.sum(keras.ops.sqrt(logits * 0.0))}
+
+    task = make_task(losses=losses)
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit(task, data, epochs=1)
+    assert caught.value.step == 0
 
 
 def test_resuming_within_an_epoch_reports_the_whole_epoch(data, reference):

@@ -69,9 +69,11 @@ def _orientation_of_directory(content: tf.Tensor, start: tf.Tensor) -> tf.Tensor
     def number(position, width):
         """Unsigned numbers of `width` bytes at `position`, in the byte order that the structure's first byte names."""
         places = tf.range(width, dtype=tf.int64)
+        # Two constants: a slice with a negative stride makes TensorFlow's layout optimizer log an error.
         scale = tf.constant([256**place for place in range(width)], tf.int64)
+        reversed_scale = tf.constant([256**place for place in reversed(range(width))], tf.int64)
         values = tf.gather(content, tf.clip_by_value(position[..., tf.newaxis] + places, 0, last))
-        return tf.reduce_sum(values * tf.where(little_endian, scale, scale[::-1]), axis=-1)
+        return tf.reduce_sum(values * tf.where(little_endian, scale, reversed_scale), axis=-1)
 
     directory = start + number(start + 4, 4)
     num_entries = tf.minimum(number(directory, 2), _MAX_ENTRIES)

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tfdlcv.data import splits
-from tfdlcv.data.image_listing import ImageFiles, list_image_files
+from tfdlcv.data.image_listing import ImageFiles, Listing, list_image_files
 from tfdlcv.data.labelled_images import LabelledImages, LabelledImagesConfig, listed
 from tfdlcv.errors import UserError
 
@@ -36,12 +36,11 @@ _LOGGER = logging.getLogger(__name__)
 _NAMED_FILES = 10  # So many of the unreadable files stand in a message.
 
 
-class ImageFolder(LabelledImagesConfig):
-    """Your own images: one folder a class."""
+class ImageFilesConfig(LabelledImagesConfig):
+    """Options common to the data sets of image files."""
 
-    name: Literal["image_folder"]
     folder: str = Field(min_length=1)
-    """The folder of the class folders, or of train, val and test."""
+    """Where the files are."""
     image_size: tuple[int, int]
     """Height and width that every image is brought to."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
@@ -49,7 +48,7 @@ class ImageFolder(LabelledImagesConfig):
     channels: Literal[1, 3] = 3
     """1: grey; 3: RGB."""
     test_fraction: float = Field(0.1, ge=0, lt=1)
-    """Part of each class that is held out for testing, where there are no train, val and test folders."""
+    """Part of each class that is held out for testing, where the data set has no test examples of its own."""
     on_error: Literal["stop", "skip"] = "stop"
     """What to do about files that cannot be read as images."""
     cache: Literal["none", "memory", "disk"] = "none"
@@ -69,16 +68,32 @@ class ImageFolder(LabelledImagesConfig):
         return self
 
 
+class ImageFolder(ImageFilesConfig):
+    """Your own images: one folder a class."""
+
+    name: Literal["image_folder"]
+    folder: str = Field(min_length=1)
+    """The folder of the class folders, or of train, val and test."""
+
+
 def build(config: ImageFolder) -> LabelledImages:
     """Lists, checks and divides the files of `config.folder`.
 
     Raises:
         UserError: for a folder that is not laid out as above, unreadable files, and choices that it cannot meet.
     """
+    folder = Path(config.folder).expanduser().absolute()
+    return build_listed(config, list_image_files(folder, config.classes))
+
+
+def build_listed(config: ImageFilesConfig, listing: Listing) -> LabelledImages:
+    """Checks, divides and opens the files of `listing`; `config.classes` has been seen to.
+
+    Raises:
+        UserError: for unreadable files, and choices that they cannot meet.
+    """
     from tfdlcv.data import decoded_files, images
 
-    folder = Path(config.folder).expanduser().absolute()
-    listing = list_image_files(folder, config.classes)
     class_names = listing.class_names
     image_shape = (*config.image_size, config.channels)
     decode = images.decoder(image_shape, config.resize)
@@ -116,7 +131,7 @@ def build(config: ImageFolder) -> LabelledImages:
     )
 
 
-def _report(faults: dict[int, str], files: ImageFiles, config: ImageFolder) -> None:
+def _report(faults: dict[int, str], files: ImageFiles, config: ImageFilesConfig) -> None:
     """Stops or warns about unreadable files."""
     if not faults:
         return
@@ -129,7 +144,9 @@ def _report(faults: dict[int, str], files: ImageFiles, config: ImageFolder) -> N
     _LOGGER.warning("%s", "\n".join([f"{text} and are left out:", *first]))
 
 
-def _divided(parts: dict[str, ImageFiles], config: ImageFolder, class_names: tuple[str, ...]) -> dict[str, ImageFiles]:
+def _divided(
+    parts: dict[str, ImageFiles], config: ImageFilesConfig, class_names: tuple[str, ...]
+) -> dict[str, ImageFiles]:
     """The parts train, validation and, where there is one, test."""
     train = parts.get("all", parts.get("train"))
     counts = splits.class_counts(train.labels, len(class_names))

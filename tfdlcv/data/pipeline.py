@@ -123,9 +123,9 @@ def training_dataset(
         return datasets.augment(batch, tf.random.experimental.stateless_fold_in(key, tf.cast(step, tf.int32)))
 
     shard_size = batch_size // num_shards
-    steps = tf.data.Dataset.counter(start_step).map(indices_of)
+    steps = tf.data.Dataset.counter(start_step).map(_as_written(indices_of))
     dataset = _fetch(steps, split, shard_size)
-    dataset = dataset.map(finish, num_parallel_calls=_PARALLEL_CALLS)
+    dataset = dataset.map(_as_written(finish), num_parallel_calls=_PARALLEL_CALLS)
     return _finish(dataset, shard_size, replicas_per_shard)
 
 
@@ -140,7 +140,8 @@ def evaluation_dataset(
         slots = (step % steps) * batch_size + shard_index * shard_size + tf.range(shard_size, dtype=tf.int64)
         return step, slots
 
-    dataset = _fetch(tf.data.Dataset.counter(0).map(indices_of), split, shard_size).map(lambda step, batch: batch)
+    steps_of_pass = tf.data.Dataset.counter(0).map(_as_written(indices_of))
+    dataset = _fetch(steps_of_pass, split, shard_size).map(_as_written(lambda step, batch: batch))
     return _finish(dataset, shard_size, replicas_per_shard)
 
 
@@ -171,12 +172,19 @@ def _fetch(steps: tf.data.Dataset, split: Split, shard_size: int) -> tf.data.Dat
         return step, add_identity(slots, split.fetch(tf.minimum(slots, split.num_examples - 1)))
 
     if not split.fetch_per_example:
-        return steps.map(fetch, num_parallel_calls=_PARALLEL_CALLS)
+        return steps.map(_as_written(fetch), num_parallel_calls=_PARALLEL_CALLS)
     examples = steps.flat_map(
-        lambda step, slots: tf.data.Dataset.from_tensor_slices((tf.repeat(step, shard_size), slots))
+        _as_written(lambda step, slots: tf.data.Dataset.from_tensor_slices((tf.repeat(step, shard_size), slots)))
     )
-    batches = examples.map(fetch, num_parallel_calls=_PARALLEL_CALLS).batch(shard_size, drop_remainder=True)
-    return batches.map(lambda steps_of_batch, batch: (steps_of_batch[0], batch))
+    batches = examples.map(_as_written(fetch), num_parallel_calls=_PARALLEL_CALLS).batch(
+        shard_size, drop_remainder=True
+    )
+    return batches.map(_as_written(lambda steps_of_batch, batch: (steps_of_batch[0], batch)))
+
+
+def _as_written(function: Callable) -> Callable:
+    """`function` for `map`, without AutoGraph, which nothing here needs and which takes seconds to convert Keras."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _finish(dataset: tf.data.Dataset, shard_size: int, replicas_per_shard: int) -> tf.data.Dataset:
@@ -184,9 +192,9 @@ def _finish(dataset: tf.data.Dataset, shard_size: int, replicas_per_shard: int) 
         dataset = dataset.rebatch(shard_size // replicas_per_shard, drop_remainder=True)
     options = tf.data.Options()
     options.deterministic = True
-    # The thread that tunes a pipeline sleeps for 10 ms, 20 ms, ... up to a minute, and misses the call to stop while the
-    # cores are busy: deleting an iterator then waits for it to wake. In TensorFlow 2.21 the end of `fit` stood still for
-    # as long as it had run, and each validation likewise.
+    # The thread that tunes a pipeline sleeps for 10 ms, 20 ms, ... up to a minute, and misses the call to stop while
+    # the cores are busy: deleting an iterator then waits for it to wake. In TensorFlow 2.21 the end of `fit` stood
+    # still for as long as it had run, and each validation likewise.
     options.autotune.enabled = False
     # Shards are made by index, above; TensorFlow must not shard once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -23,13 +23,18 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if _is_image_file(p))
             if not inside:
                 raise UserError(f"{path} holds no image files ({', '.join(sorted(IMAGE_SUFFIXES))})")
             found += inside
         else:
             found.append(path)
     return found
+
+
+def _is_image_file(path: Path) -> bool:
+    """Hidden files, such as the `._photo.jpg` that macOS leaves on other disks, are left alone, as in training."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def classify_files(
@@ -44,24 +49,7 @@ def classify_files(
     """
     import tensorflow as tf
 
-    from tfdlcv.data.images import read_image_file
-
-    readable, images, faults = [], [], []
-    for path in paths:
-        try:
-            images.append(read_image_file(path, tuple(image_shape), **decode))
-            readable.append(path)
-        except UserError as error:
-            if on_error == "stop":
-                raise
-            faults.append(str(error))
-    for fault in faults:
-        print(f"Skipped: {fault}")
-    if faults:
-        print(f"{len(faults)} of {len(paths)} files were skipped")
-    if not readable:
-        raise UserError("there is no image to predict")
-
+    readable, images = read_images(paths, image_shape, decode, on_error)
     rows = []
     classify = serving.signatures["serving_default"]
     for start in range(0, len(readable), _BATCH):
@@ -81,6 +69,31 @@ def classify_files(
                 }
             )
     return rows
+
+
+def read_images(
+    paths: Sequence[Path], image_shape: Sequence[int], decode: dict[str, Any], on_error: str
+) -> tuple[list[Path], list[Any]]:
+    """The paths of the readable files, and their images (H, W, C) uint8; arguments are those of `classify_files`."""
+    from tfdlcv.data.images import read_image_file
+
+    readable, images, faults = [], [], []
+    for path in paths:
+        try:
+            images.append(read_image_file(path, tuple(image_shape), **decode))
+            readable.append(path)
+        except UserError as error:
+            if on_error == "stop":
+                raise
+            faults.append(str(error))
+    for fault in faults:
+        print(f"Skipped: {fault}")
+    if faults:
+        print(f"{len(faults)} of {len(paths)} files were skipped")
+    if not readable:
+        raise UserError("there is no image to predict")
+
+    return readable, images
 
 
 def write_predictions(rows: Sequence[dict[str, Any]], class_names: Sequence[str], directory: Path) -> dict[str, Path]:

@@ -59,6 +59,7 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         position: Where the run stands as `fit` begins.
         should_stop: Asked after every execution; True saves and raises RunInterrupted.
+        stop_at_checkpoints: Ask only when a checkpoint is due. Workers of a cluster, who must ask all at once, do.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Checkpoints(keras.callbacks.Callback):
         position: Position,
         is_chief: bool,
         should_stop=lambda: False,
+        stop_at_checkpoints: bool = False,
     ):
         super().__init__()
         self.folder = folder
@@ -78,6 +80,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.position = position
         self.is_chief = is_chief
         self.should_stop = should_stop
+        self.stop_at_checkpoints = stop_at_checkpoints
         self._epoch = position.epoch
         self._saved_step = position.step
 
@@ -91,7 +94,7 @@ class Checkpoints(keras.callbacks.Callback):
             return  # Steps skipped on resuming; and the end of an epoch is saved once it is validated.
         every = self.trainer.checkpoints.every_steps
         due = every is not None and task.step // every > self._saved_step // every
-        stop = self.should_stop()
+        stop = (due or not self.stop_at_checkpoints) and self.should_stop()
         if due or stop:
             self._save(self._replace(step=task.step, epoch=self._epoch, step_in_epoch=step_in_epoch))
         if stop:
@@ -117,9 +120,13 @@ class Checkpoints(keras.callbacks.Callback):
             self.folder.write_history(position.history)
         patience = self.trainer.early_stopping_epochs
         if patience is not None and epoch + 1 - (position.best_epoch or 0) >= patience:
-            print(f"No better {settings.monitor} than {position.best_value:.5g} in {patience} epochs: stopping early")
+            if self.is_chief:
+                reached = (
+                    "finite value" if position.best_value is None else f"better value than {position.best_value:.5g}"
+                )
+                print(f"No {reached} of {settings.monitor} in {patience} epochs: stopping early")
             self.model.stop_training = True
-        if self.should_stop() and epoch + 1 < self.trainer.epochs and not self.model.stop_training:
+        if epoch + 1 < self.trainer.epochs and not self.model.stop_training and self.should_stop():
             raise RunInterrupted
 
     def _replace(self, **changes) -> Position:
@@ -135,7 +142,7 @@ class Checkpoints(keras.callbacks.Callback):
         checkpoints.save(path, arrays, position)
         if is_best:
             checkpoints.copy(path, self.folder.best)
-        checkpoints.prune(self.folder.checkpoints, self.trainer.checkpoints.keep_last)
+        checkpoints.prune(self.folder.checkpoints, self.trainer.checkpoints.keep_last, step=position.step)
 
 
 def learning_is_stopped_early(position: Position, trainer: TrainerConfig) -> bool:
@@ -145,8 +152,11 @@ def learning_is_stopped_early(position: Position, trainer: TrainerConfig) -> boo
 
 
 @contextlib.contextmanager
-def stop_on_signals():
-    """Yields a function that tells whether SIGINT (Ctrl-C) or SIGTERM came; a second one ends the process at once."""
+def stop_on_signals(message: str):
+    """Yields a function that tells whether SIGINT (Ctrl-C) or SIGTERM came, upon which `message` is printed.
+
+    A second signal ends the process at once.
+    """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -157,7 +167,7 @@ def stop_on_signals():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         received.append(number)
-        print("\nStopping after this step; a checkpoint is written. Once more to stop at once.", flush=True)
+        print(f"\n{message} Once more to stop at once.", flush=True)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -66,7 +66,9 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], Position]:
         meta = json.loads(arrays.pop(_META).tobytes())
         meta["history"] = tuple(meta["history"])
         return arrays, Position(**meta)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, TypeError) as error:
+    # A byte that is changed in the archive's directory may claim a compression or an encryption that zipfile lacks:
+    # NotImplementedError, RuntimeError.
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, TypeError, RuntimeError) as error:
         raise DamagedCheckpointError(f"{path}: {error}") from error
 
 
@@ -85,9 +87,15 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("step_*.npz") if _NAME.fullmatch(path.name))
 
 
-def prune(directory: Path, keep_last: int):
-    """Removes all but the newest step checkpoints, and what an interrupted write left."""
-    for path in list_checkpoints(directory)[:-keep_last]:
+def prune(directory: Path, keep_last: int, *, step: int):
+    """Removes all but the newest step checkpoints up to `step`, and what an interrupted write left.
+
+    Checkpoints beyond `step`, where the run stands, are damaged ones that it passed over when it resumed. Counted among
+    the newest, they would push out the good ones.
+    """
+    saved = list_checkpoints(directory)
+    passed_over = [path for path in saved if path.name > checkpoint_path(directory, step).name]
+    for path in passed_over + saved[: len(saved) - len(passed_over)][:-keep_last]:
         path.unlink()
     for path in directory.glob("*.tmp"):
         path.unlink(missing_ok=True)

@@ -123,11 +123,9 @@ def _save(path: Path, scratch: Path, serving: Serving):
     module = tf.Module()
     # Saving refuses variables that the saved object does not own. The functions know theirs; under a strategy these
     # are the copies of the first replica, so that nothing of the strategy gets into the file.
-    used = [
-        variable
-        for function in serving.signatures.values()
-        for variable in function.get_concrete_function().graph.variables
-    ]
+    # Given the tf.functions themselves, saving would trace each of them once more.
+    signatures = {name: function.get_concrete_function() for name, function in serving.signatures.items()}
+    used = [variable for signature in signatures.values() for variable in signature.graph.variables]
     module.served_variables = list({id(variable): variable for variable in used}.values())
     if serving.labels:
         labels_file = scratch / "labels.txt"
@@ -135,7 +133,7 @@ def _save(path: Path, scratch: Path, serving: Serving):
         module.labels_file = tf.saved_model.Asset(str(labels_file))
     # A served model is not trained, and custom gradients may need Python of this package to be traced.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(path), signatures=dict(serving.signatures), options=options)
+    tf.saved_model.save(module, str(path), signatures=signatures, options=options)
 
 
 def _write_warmup_requests(path: Path, serving: Serving):

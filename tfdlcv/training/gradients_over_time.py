@@ -30,4 +30,6 @@ def gradient_norms_over_time(network: keras.Model, sequences: np.ndarray) -> np.
         direction = tf.random.stateless_normal(last.shape[1:], seed=(0, 0))
         projection = tf.reduce_sum(last * (direction / tf.norm(direction)))
     gradient = tape.gradient(projection, x)
-    return tf.reduce_mean(tf.norm(gradient, axis=-1), axis=0).numpy()
+    # Squares of vanishing gradients would underflow in float32.
+    lengths = tf.norm(tf.cast(gradient, tf.float64), axis=-1)  # (B, T)
+    return tf.cast(tf.reduce_mean(lengths, axis=0), tf.float32).numpy()

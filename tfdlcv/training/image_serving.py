@@ -1,11 +1,11 @@
-"""Signatures of an image classifier: encoded files or pixels in, probabilities and classes out.
+"""Signatures of networks for images: encoded files or pixels in, named outputs out.
 
 Shape legend: B images, H x W x C pixels, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -37,8 +37,6 @@ def image_classification_serving(
         image_shape, resize, padding: as `tfdlcv.data.images.decode_image` takes them; use those of training.
         class_names: K names.
     """
-    image_shape = tuple(image_shape)
-    decode = images.decoder(image_shape, resize, padding)
     names = tf.constant([str(name) for name in class_names]) if class_names else None
 
     def classify(image):  # (B, H, W, C) uint8
@@ -53,21 +51,49 @@ def image_classification_serving(
             outputs["label"] = tf.gather(names, class_id)
         return outputs
 
+    return image_serving(
+        classify, image_shape=image_shape, resize=resize, padding=padding, labels=tuple(str(n) for n in class_names)
+    )
+
+
+def image_serving(
+    describe: Callable[[tf.Tensor], Mapping[str, tf.Tensor]],
+    *,
+    image_shape: tuple[int, int, int],
+    resize: images.Resize = "crop",
+    padding: int = 0,
+    labels: tuple[str, ...] = (),
+) -> Serving:
+    """Serves `describe`, which takes images (B, H, W, C) uint8 and gives named tensors for the client.
+
+    The signatures and their errors are those of `image_classification_serving`.
+
+    Args:
+        image_shape, resize, padding: as `tfdlcv.data.images.decode_image` takes them; use those of training.
+        labels: class names in the order of class ids, for the file beside the model.
+    """
+    image_shape = tuple(image_shape)
+    decode = images.decoder(image_shape, resize, padding)
+    # One trace serves both signatures.
+    describe = tf.function(
+        describe, input_signature=[tf.TensorSpec((None, *image_shape), tf.uint8, name="image")], autograph=False
+    )
+
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")], autograph=False)
     def serve_files(image_bytes):
         # Nothing else compares a request's shape with the signature, and the wrong rank kills a server's process:
         # convolutions of TensorFlow 2.21 end in a failed C++ assertion on CPU.
         image_bytes = _checked(tf.ensure_shape(image_bytes, (None,)), _check_files)
-        return classify(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8)))
+        return describe(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8)))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *image_shape), tf.uint8, name="image")], autograph=False)
     def serve_tensors(image):
-        return classify(_checked(tf.ensure_shape(image, (None, *image_shape))))
+        return describe(_checked(tf.ensure_shape(image, (None, *image_shape))))
 
     blank = np.zeros(image_shape, np.uint8)
     return Serving(
         signatures={"serving_default": serve_files, "tensors": serve_tensors},
-        labels=tuple(str(name) for name in class_names),
+        labels=labels,
         warmup_requests=(
             WarmupRequest(
                 "serving_default", {"image_bytes": np.array([tf.io.encode_png(blank).numpy()], dtype=object)}

@@ -110,6 +110,8 @@ def _gradients(player: Player, networks, trained_values, other_values, batch: Ba
         outputs, losses, new_values = forward(player, networks, trained_values, other_values, batch, training=True)
         scaled_loss = tf.add_n([*losses.values()]) * loss_scale
     gradients = tape.gradient(scaled_loss, trained_values, unconnected_gradients="zero")
+    # Those of embeddings are IndexedSlices, which a loop over parts cannot carry and replicas do not add up.
+    gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     return gradients, losses, new_values, outputs
 
 

@@ -83,35 +83,39 @@ def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] 
             task = system.build_task(config, datasets.facts)
         _load_weights(task, folder)
         results = _evaluate(task, chosen, config, strategy)
-    for name, value in results.items():
-        print(f"{split} {name}: {value:.5g}")
     return results
 
 
 def predict(run_dir: str | Path, paths: Sequence[Path], output_dir: Path | None = None, on_error: str = "stop"):
     """Predictions of the best checkpoint for files of the user, written to `output_dir`."""
-    folder, config, system, task, facts = _load_run(run_dir)
+    folder, config, system, task, facts = load_run(run_dir)
     with strategies.process_settings(config.trainer):
-        written = system.predict(
+        return system.predict(
             config, facts, task, [Path(path) for path in paths], Path(output_dir or folder.predictions), on_error
         )
-    for path in written.values():
-        print(path)
-    return written
+
+
+def features(run_dir: str | Path, paths: Sequence[Path], layer: str, output: Path | None = None, on_error="stop"):
+    """What a layer of the best checkpoint's network makes of files of the user, written to `output`, an .npz file."""
+    folder, config, system, task, facts = load_run(run_dir)
+    if not hasattr(system, "features"):
+        raise UserError(f"{run_dir} is a run of {config.system}, whose networks give no features of images")
+    with strategies.process_settings(config.trainer):
+        output = Path(output or folder.path / "features" / f"{layer}.npz")
+        return system.features(config, facts, task, [Path(path) for path in paths], output, layer, on_error)
 
 
 def export(run_dir: str | Path, output_dir: Path | None = None) -> Path:
     """Writes a new version of the SavedModel of the best checkpoint."""
-    folder, config, system, task, facts = _load_run(run_dir)
+    folder, config, system, task, facts = load_run(run_dir)
     with strategies.process_settings(config.trainer):
-        path = export_saved_model(output_dir or folder.export, system.serving(config, facts, task))
-    print(path)
-    return path
+        return export_saved_model(output_dir or folder.export, system.serving(config, facts, task))
 
 
 def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any]:
     trainer = config.trainer
     system = system_module(config.system)
+    _check_batches(trainer, strategy.num_replicas_in_sync)
     if is_chief:
         _claim(folder, config)
     if folder.is_finished():
@@ -120,7 +124,8 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
         return json.loads(folder.metrics.read_text())
 
     datasets = system.build_datasets(config)
-    steps = trainer.steps_per_epoch or pipeline.steps_per_epoch(datasets.train, trainer.batch_size)
+    steps_of_pass = pipeline.steps_per_epoch(datasets.train, trainer.batch_size)
+    steps = trainer.steps_per_epoch or steps_of_pass
     with strategy.scope():
         task: Task = system.build_task(config, datasets.facts)
         task.compile(
@@ -129,7 +134,7 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
             steps_per_epoch=steps,
         )
     _check_monitor(config, task)
-    position = _resume(task, folder)
+    position = _resume(task, folder, is_chief)
     if not strategies.agree_on(strategy, position.step):
         raise UserError(
             f"the workers found different checkpoints (here: step {position.step}): trainer.run_dir "
@@ -144,27 +149,27 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
         position = _fit(config, folder, strategy, is_chief, system, task, datasets, steps, position)
 
     strategies.agree_on(strategy, position.step)  # Nobody reads the best checkpoint before the chief has written it.
-    arrays, best = checkpoints.load(folder.best) if folder.best.is_file() else (None, position)
-    if arrays is not None:
-        _assign_networks(task, arrays, folder.best)
+    best = _restore_best(task, folder, is_chief)
     test = _evaluate(task, datasets.test, config, strategy) if datasets.test is not None else None
     tables = task.evaluation_tables() if test is not None else {}
-    results = {
-        "best_epoch": best.epoch,
-        "epochs": position.epoch,
-        "steps": position.step,
-        "parameters": sum(network.count_params() for network in task.networks.values()),
-        "seed": trainer.seed,
-        "validation": _row_of(position, best.epoch),
-        "test": test,
-        "test_tables": {name: _without_nan(table.tolist()) for name, table in tables.items()},
-        "train_seconds": sum(_seconds(row) for row in position.history),
-        "versions": {"tfdlcv": tfdlcv.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
-        "machine": _machine(),
-    }
+    results = _without_nan(
+        {
+            "best_epoch": best.epoch,
+            "epochs": position.epoch,
+            "steps": position.step,
+            "parameters": sum(network.count_params() for network in task.networks.values()),
+            "seed": trainer.seed,
+            "validation": _row_of(position, best.epoch),
+            "test": test,
+            "test_tables": {name: table.tolist() for name, table in tables.items()},
+            "train_seconds": sum(_seconds(row) for row in position.history),
+            "versions": {"tfdlcv": tfdlcv.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+            "machine": _machine(),
+        }
+    )
     if is_chief:
         results["export"] = str(export_saved_model(folder.export, system.serving(config, datasets.facts, task)))
-        write_results(folder.tensorboard, results["test"] or {}, step=position.step)
+        write_results(folder.tensorboard, test or {}, step=position.step)
         folder.write_json(folder.metrics, results)
         report.print_summary(folder, results)
     return results
@@ -186,15 +191,18 @@ def _fit(config, folder, strategy, is_chief, system, task, datasets, steps, posi
         evaluation_batch,
     )
     alone = strategies.num_workers(strategy) == 1
-    with stop_on_signals() as should_stop:
+    message = "Stopping after this step; a checkpoint is written."
+    if not alone:
+        message = "Stopping all workers at the next checkpoint."
+    with stop_on_signals(message) as signalled:
         saver = Checkpoints(
             folder,
             trainer,
             steps_per_epoch=steps,
             position=position,
             is_chief=is_chief,
-            # Workers cannot agree on the step at which a signal reached one of them.
-            should_stop=should_stop if alone else lambda: False,
+            should_stop=lambda: strategies.is_any(strategy, signalled()),
+            stop_at_checkpoints=not alone,  # To ask the other workers after every step would slow them down.
         )
         try:
             task.fit(
@@ -252,41 +260,85 @@ def _build_optimizers(configs, trainer, task: Task, steps: int) -> dict[str, ker
     return built
 
 
+def _check_batches(trainer, replicas: int):
+    """Batches must be cut evenly; how many replicas there are is known only now."""
+    if trainer.batch_size % (replicas * trainer.accumulation_steps):
+        raise UserError(
+            f"trainer.batch_size ({trainer.batch_size}) must be divisible by the number of replicas ({replicas}) times "
+            f"trainer.accumulation_steps ({trainer.accumulation_steps})"
+        )
+    if (trainer.evaluation_batch_size or 0) % replicas:
+        raise UserError(
+            f"trainer.evaluation_batch_size ({trainer.evaluation_batch_size}) must be divisible by the number of "
+            f"replicas ({replicas})"
+        )
+
+
+# What may change between a run and its resumption: where it lies, how the same steps are computed, what is watched.
+_FREE_KEYS = re.compile(
+    r"trainer\.(run_dir|strategy|virtual_devices|xla|steps_per_execution|tensorboard\..*"
+    r"|checkpoints\.(every_steps|keep_last))"
+)
+
+
 def _claim(folder: RunFolder, config):
-    """Saves the config in a new run folder; in an old one, compares."""
-    if not folder.config.is_file():
-        save_config(config, folder.config)
-        return
-    earlier = load_config(folder.config)
-    if earlier == config:
-        return
-    old, new = _flatten(earlier.model_dump()), _flatten(config.model_dump())
-    changes = [
-        f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here"
-        for key in sorted(set(old) | set(new))
-        if old.get(key, "absent") != new.get(key, "absent")
-    ]
-    raise UserError(
-        f"{folder.path} holds a run of another config. Choose another trainer.run_dir, or remove the folder. "
-        f"Different: {'; '.join(changes)}"
-    )
+    """Saves the config in a new run folder; in one that holds training, compares it first."""
+    if folder.is_finished() or checkpoints.list_checkpoints(folder.checkpoints):
+        earlier = load_config(folder.config)
+        old, new = _flatten(earlier.model_dump()), _flatten(config.model_dump())
+        changes = {
+            key: f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here"
+            for key in sorted(set(old) | set(new))
+            if old.get(key, "absent") != new.get(key, "absent")
+        }
+        forbidden = [change for key, change in changes.items() if not _FREE_KEYS.fullmatch(key)]
+        if forbidden:
+            raise UserError(
+                f"{folder.path} holds a run of another config. Choose another trainer.run_dir, or remove the folder. "
+                f"Different: {'; '.join(forbidden)}"
+            )
+        if folder.is_finished():  # It was trained by the earlier config, wherever the folder lies by now.
+            trainer = earlier.trainer.model_copy(update={"run_dir": config.trainer.run_dir})
+            config = earlier.model_copy(update={"trainer": trainer})
+        else:
+            for change in (change for key, change in changes.items() if key != "trainer.run_dir"):
+                print(f"Resumes with a changed {change}")
+    save_config(config, folder.config)
 
 
-def _resume(task: Task, folder: RunFolder) -> Position:
+def _resume(task: Task, folder: RunFolder, is_chief: bool) -> Position:
     """Restores the newest readable checkpoint; without one, the run begins."""
     found = checkpoints.load_latest(folder.checkpoints)
     if found is None:
+        task.begin()
         return Position(step=0, epoch=0)
     path, arrays, position = found
     checkpoints.assign(task.state(), arrays, path)
     task.resume_at(position.step, position.step_in_epoch)
+    if is_chief and position.step_in_epoch == 0 and position.best_epoch == position.epoch:
+        # Killed between the two writes, a run has left the best checkpoint of before.
+        checkpoints.copy(path, folder.best)
     return position
 
 
-def _load_run(run_dir):
+def _restore_best(task: Task, folder: RunFolder, is_chief: bool) -> Position:
+    """Gives the networks the weights of the best epoch; where no such checkpoint can be read, those of the last."""
+    try:
+        arrays, best = checkpoints.load(folder.best)
+    except checkpoints.DamagedCheckpointError as error:
+        newest, arrays, best = checkpoints.load_latest(folder.checkpoints)
+        if is_chief:
+            print(f"There is no best checkpoint ({error}). The last epoch, {best.epoch}, takes its place.")
+            checkpoints.copy(newest, folder.best)  # For `evaluate`, `predict` and `export`.
+    _assign_networks(task, arrays, folder.best)
+    return best
+
+
+def load_run(run_dir: str | Path, overrides: Sequence[str] = ()):
+    """-> (folder, config, system module, task with the weights of the best checkpoint, facts of the data set)."""
     folder = RunFolder(run_dir)
     folder.require()
-    config = load_config(folder.config)
+    config = load_config(folder.config, overrides)
     system = system_module(config.system)
     facts = json.loads(folder.facts.read_text()) if folder.facts.is_file() else None
     if facts is None:
@@ -334,7 +386,7 @@ def _describe_fault(step: int, config, datasets, folder: RunFolder) -> str:
     names = [datasets.train.describe(int(index)) for index in ids[:8]]
     saved = checkpoints.list_checkpoints(folder.checkpoints)
     return (
-        f"the loss of step {step} (the first is 0) is NaN or infinite, and training has stopped.\n"
+        f"the loss of step {step} (the first is 0), or its gradient, is NaN or infinite, and training has stopped.\n"
         f"Examples of that batch, by id: {', '.join(map(str, ids))}\n"
         f"The first of them: {', '.join(names)}\n"
         f"Last good checkpoint: {saved[-1] if saved else 'none yet'}\n"
@@ -344,10 +396,12 @@ def _describe_fault(step: int, config, datasets, folder: RunFolder) -> str:
 
 
 def _without_nan(content):
-    """JSON has no NaN: the accuracy, say, of a class without examples is null."""
+    """JSON has neither NaN nor infinity: the accuracy, say, of a class without examples is null."""
+    if isinstance(content, dict):
+        return {name: _without_nan(part) for name, part in content.items()}
     if isinstance(content, list):
         return [_without_nan(part) for part in content]
-    return None if isinstance(content, float) and math.isnan(content) else content
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _machine() -> str:

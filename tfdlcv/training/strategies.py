@@ -103,7 +103,7 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
         return tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
     raise UserError(
         "trainer.strategy multi_worker_mirrored needs a cluster: set TF_CONFIG on every machine, "
-        "or start the workers as a Slurm step (srun)"
+        "or start the workers as a Slurm step (srun). To evaluate its run on one machine: trainer.strategy=one_device"
     )
 
 
@@ -131,14 +131,29 @@ def agree_on(strategy: tf.distribute.Strategy, value: int) -> bool:
     if num_workers(strategy) == 1:
         return True
 
+    def differences(all_reduce_sum):
+        own = tf.constant(value, tf.int64)
+        return all_reduce_sum(tf.abs(all_reduce_sum(own) - own * strategy.num_replicas_in_sync))
+
+    return _reduced(strategy, differences) == 0
+
+
+def is_any(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+    """Whether any worker passes True; also waits for all of them."""
+    if num_workers(strategy) == 1:
+        return flag
+    return _reduced(strategy, lambda all_reduce_sum: all_reduce_sum(tf.constant(int(flag), tf.int64))) > 0
+
+
+def _reduced(strategy: tf.distribute.Strategy, compute) -> int:
+    """What `compute` (a function that adds up a tensor over all replicas) -> () int64 gives on every replica."""
+
     @tf.function(autograph=False)
-    def spread():
+    def run():
         def replica():
-            own = tf.constant(value, tf.int64)
-            all_reduce = tf.distribute.get_replica_context().all_reduce
-            total = all_reduce(tf.distribute.ReduceOp.SUM, own)
-            return all_reduce(tf.distribute.ReduceOp.SUM, tf.abs(total - own * strategy.num_replicas_in_sync))
+            context = tf.distribute.get_replica_context()
+            return compute(lambda value: context.all_reduce(tf.distribute.ReduceOp.SUM, value))
 
         return strategy.experimental_local_results(strategy.run(replica))[0]
 
-    return int(spread()) == 0
+    return int(run())

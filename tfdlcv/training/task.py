@@ -29,10 +29,10 @@ from tfdlcv.training.pure_step import Player
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss of global step `step` was NaN or infinite."""
+    """The loss of global step `step`, or its gradient, was NaN or infinite."""
 
     def __init__(self, step: int):
-        super().__init__(f"the loss of step {step} is not finite")
+        super().__init__(f"the loss of step {step}, or its gradient, is not finite")
         self.step = step
 
 
@@ -48,6 +48,7 @@ class Task(keras.Model):
         evaluation_metrics: Updated in evaluation only. A result that is not a scalar stays out of the logs.
         metric_inputs: (batch, outputs) -> arguments of every metric's `update_state`. Default: the labels, the outputs
             and `valid`, where the batch has it, as sample weight.
+        initialize: Gives the networks weights from elsewhere; `begin` calls it.
         xla: Compile the pure step of each replica with XLA.
         accumulation_steps: Parts into which a replica's batch is cut; their gradients are averaged.
         ema_momentum: If set, an exponential moving average of weights and moving statistics is kept, and is what
@@ -66,6 +67,7 @@ class Task(keras.Model):
         metrics: Sequence[keras.metrics.Metric] = (),
         evaluation_metrics: Sequence[keras.metrics.Metric] = (),
         metric_inputs: Callable[[Batch, object], tuple] | None = None,
+        initialize: Callable[[], None] | None = None,
         xla: bool = False,
         accumulation_steps: int = 1,
         ema_momentum: float | None = None,
@@ -80,6 +82,7 @@ class Task(keras.Model):
         self.output_metrics = list(metrics)
         self.evaluation_metrics = list(evaluation_metrics)
         self.metric_inputs = metric_inputs or default_metric_inputs
+        self.initialize = initialize
         self.xla = xla
         self.accumulation_steps = accumulation_steps
         self.ema_momentum = ema_momentum
@@ -169,6 +172,13 @@ class Task(keras.Model):
             _add_named(state, f"metric/{metric.name}", metric.variables)
         return state
 
+    def begin(self):
+        """Weights from elsewhere, where the task has them, for a run that starts: one that resumes has its own."""
+        if self.initialize is not None:
+            self.initialize()
+            for average, variable in zip(self._averages, self._averaged_variables(), strict=bool(self._averages)):
+                average.assign(variable.value)
+
     def resume_at(self, step: int, step_in_epoch: int):
         """Makes the next `fit` go on after `step` steps, of which `step_in_epoch` belong to its first epoch.
 
@@ -240,6 +250,9 @@ class Task(keras.Model):
             variable_values.write_from_replica(changed)
             prefix = f"{player.name}_" if len(self.players) > 1 else ""
             logs[f"{prefix}gradient_norm"] = tf.linalg.global_norm(gradients) / scale
+            faults = [*losses.values()]
+            if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):  # It skips such a step by itself.
+                faults.append(logs[f"{prefix}gradient_norm"])
             logs[f"{prefix}learning_rate"] = learning_rate
             if len(self.players) > 1 or len(losses) > 1:
                 logs.update({f"{prefix}{name}_loss": loss for name, loss in losses.items()})
@@ -248,7 +261,7 @@ class Task(keras.Model):
                 self.loss_mean.update_state(total, sample_weight=batch_weight(batch))
                 for metric in self.output_metrics:
                     metric.update_state(*self.metric_inputs(batch, outputs))
-            logs[f"{prefix}finite"] = tf.cast(tf.math.is_finite(tf.add_n([*losses.values()])), tf.float32)
+            logs[f"{prefix}finite"] = tf.cast(tf.reduce_all(tf.math.is_finite(tf.stack(faults))), tf.float32)
         self._update_averages()
         if replicas > 1:
             names = sorted(logs)
@@ -342,8 +355,9 @@ class Task(keras.Model):
                     names = tuple(player.name for player in due)
                     if not due:
                         raise ValueError(f"no player moves at step {self.step + offset}; one must have every=1")
-                    run = runs.setdefault(names, run_one(due)) if names not in runs else runs[names]
-                    results.append((run, (iterator,), 1))
+                    if names not in runs:
+                        runs[names] = run_one(due)
+                    results.append((runs[names], (iterator,), 1))
             for run, arguments, count in results:
                 try:
                     logs, first_fault = run(*arguments)

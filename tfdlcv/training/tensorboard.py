@@ -237,11 +237,12 @@ def flat_hparams(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool 
 def _graph_of(networks: Sequence[keras.Model]) -> tf.Graph:
     """The operations of inference, grouped by network and layer. TensorBoard shows one graph for a folder."""
     specs = [
-        [tf.TensorSpec((None, *x.shape[1:]), x.dtype, name=x.name) for x in network.inputs] for network in networks
+        {x.name: tf.TensorSpec((None, *x.shape[1:]), x.dtype, name=x.name) for x in network.inputs}
+        for network in networks
     ]
 
     def call(inputs):
-        for network, tensors in zip(networks, inputs, strict=True):
-            network(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        for network, tensors in zip(networks, inputs, strict=True):  # Several inputs go by name, as in training.
+            network(next(iter(tensors.values())) if len(tensors) == 1 else tensors, training=False)
 
     return tf.function(call, autograph=False).get_concrete_function(specs).graph
