@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdlcv.losses.cross_entropy import balanced_class_weights, cross_entropy
+from tfdlcv.losses.cross_entropy import balanced_class_weights, binary_cross_entropy, cross_entropy
 
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], "float32"))
 
@@ -58,3 +58,41 @@ def test_balanced_weights_average_one_over_the_examples():
     assert 30 * weights[0] + 10 * weights[1] == pytest.approx(40)
     with pytest.raises(ValueError, match="every class needs an example"):
         balanced_class_weights([3, 0])
+
+
+def test_binary_hand_computed():
+    """Probabilities 0.8, 0.5 and 0.1 of the three classes."""
+    logits = np.log(np.array([[0.8 / 0.2, 1.0, 0.1 / 0.9]], "float32"))
+    expected = -(np.log(0.8) + np.log(0.5) + np.log(0.9))
+    assert float(binary_cross_entropy(logits, [0])) == pytest.approx(expected, rel=1e-6)
+    two = np.repeat(logits, 2, axis=0)
+    assert float(binary_cross_entropy(two, [0, 2], valid=[True, False])) == pytest.approx(expected, rel=1e-6)
+
+
+def test_binary_soft_labels_and_their_threshold():
+    logits = np.log(np.array([[4.0, 1 / 3, 1 / 9]], "float32"))  # Probabilities 0.8, 0.25 and 0.1.
+    soft = np.array([[0.7, 0.3, 0.0]], "float32")
+    as_they_are = -sum(t * np.log(p) + (1 - t) * np.log(1 - p) for t, p in ((0.7, 0.8), (0.3, 0.25), (0.0, 0.1)))
+    assert float(binary_cross_entropy(logits, [0], soft_labels=soft)) == pytest.approx(as_they_are, rel=1e-6)
+    both = -(np.log(0.8) + np.log(0.25) + np.log(0.9))
+    thresholded = binary_cross_entropy(logits, [0], soft_labels=soft, target_threshold=0.2)
+    assert float(thresholded) == pytest.approx(both, rel=1e-6)
+    one = -(np.log(0.8) + np.log(0.75) + np.log(0.9))
+    assert float(binary_cross_entropy(logits, [0], soft_labels=soft, target_threshold=0.5)) == pytest.approx(one)
+
+
+def test_binary_label_smoothing():
+    """Targets 0.8 + 0.2 / 2 and 0.2 / 2 of two classes."""
+    logits = np.zeros((1, 2), "float32")
+    logits[0, 0] = np.log(3.0)  # Probability 3 / 4.
+    expected = -(0.9 * np.log(0.75) + 0.1 * np.log(0.25) + np.log(0.5))
+    assert float(binary_cross_entropy(logits, [0], label_smoothing=0.2)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_binary_extreme_logits_stay_finite_and_gradients_are_probabilities_minus_targets():
+    logits = tf.constant([[200.0, -200.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = binary_cross_entropy(logits, [1])
+    assert float(loss) == pytest.approx(400 + np.log(2), rel=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[1.0, -1.0, 0.5]], atol=1e-6)

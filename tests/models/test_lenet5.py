@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
 from tfdlcv import models
+from tfdlcv.models.lenet5 import digit_codes
 
 
 @pytest.mark.parametrize("input_shape", [(28, 28, 1), (32, 32, 1)])
@@ -44,9 +46,41 @@ def test_activations_differ():
     assert tanh.get_layer("f6").activation.__name__ == "tanh"
 
 
+def test_the_original_has_60000_parameters():
+    network = models.lenet5(variant="original")
+    counts = {layer.name: layer.count_params() for layer in network.layers if layer.weights}
+    assert counts == {"c1": 156, "s2": 12, "c3": 1_516, "s4": 32, "c5": 48_120, "f6": 10_164}  # Paper, section II.B.
+    assert network.count_params() == 60_000
+
+
+def test_the_maps_of_c3_see_what_table_one_lets_them():
+    """Crosses of the table by column, as the sums of its rows' places."""
+    network = models.lenet5(variant="original")
+    connections = network.get_layer("c3").connections
+    assert [len(maps) for maps in connections] == [3] * 6 + [4] * 9 + [6]
+    assert [sum(source in maps for maps in connections) for source in range(6)] == [10] * 6
+    assert connections[4] == [0, 4, 5] and connections[11] == [0, 1, 2, 5] and connections[12] == [0, 1, 3, 4]
+
+
+def test_the_originals_logits_are_distances_to_drawn_digits():
+    codes = digit_codes()
+    assert codes.shape == (10, 84) and set(codes.ravel()) == {-1.0, 1.0}
+    distances = ((codes[:, None] - codes[None]) ** 2).sum(-1)
+    assert distances[~np.eye(10, dtype=bool)].min() >= 4 * 5  # Two drawings differ in five pixels or more.
+    network = models.lenet5(variant="original")
+    features = keras.Model(network.input, network.get_layer("logits").input)
+    x = np.random.default_rng(0).normal(size=(3, 28, 28, 1)).astype("float32")
+    expected = -((np.asarray(features(x))[:, None] - codes[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(network(x), expected, rtol=1e-5)
+    assert np.abs(features(x)).max() < 1.7159
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"variant": "sparse"}, "variant must be one of 'dense', 'original'. Received: variant='sparse'"),
+        ({"variant": "original", "num_classes": 5}, "has 10 classes .* Received: num_classes=5"),
+        ({"variant": "original", "activation": "relu"}, "its own tanh. Received: .*activation='relu'"),
         ({"input_shape": (30, 30, 1)}, r"28 x 28 or 32 x 32. Received: input_shape=\(30, 30, 1\)"),
         ({"input_shape": (28, 32, 1)}, r"28 x 28 or 32 x 32. Received: input_shape=\(28, 32, 1\)"),
         ({"activation": "gelu"}, "'tanh' or 'relu'. Received: activation='gelu'"),

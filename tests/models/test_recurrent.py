@@ -86,9 +86,8 @@ def test_gradients_vanish_explode_and_keep_to_the_highway():
     tcn = models.tcn((60, 2), filters=8, kernel_size=5, levels=4, outputs=1, last_step_only=True)
     lines["tcn"] = gradient_norms_over_time(tcn, x)
     assert lines["tcn"].shape == (60,) and lines["tcn"][0] > 0
-    figure = draw_gradients_over_time(lines)
-    assert [line.get_label() for line in figure.axes[0].lines] == [*lines]
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata()[0], lines["vanishing"][-1])
+    picture = draw_gradients_over_time(lines)
+    assert picture.shape == (400, 700, 3)
 
 
 def test_gradient_norm_by_hand():

@@ -162,7 +162,7 @@ def test_every_parameter_learns_and_the_model_reloads(shortcut, tmp_path):
         ({"depth": 2}, "Received: depth=2"),
         ({"num_classes": 1}, "num_classes must be at least 2. Received: num_classes=1"),
         ({"input_shape": (32, 3, 3)}, r"too small: .* at least 4. Received: input_shape=\(32, 3, 3\)"),
-        ({"shortcut": "conv"}, "'projection' or 'identity'. Received: shortcut='conv'"),
+        ({"shortcut": "conv"}, "'projection', 'identity'. Received: shortcut='conv'"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -38,6 +38,17 @@ def test_parameters_of_the_published_networks(channels, filters, kernel_size, le
     assert network.count_params() == parameters
 
 
+def test_the_last_block_may_have_a_width_of_its_own():
+    """Two blocks of 450 and the last of 100 channels, as in the authors' language model of characters."""
+    sizes = {"kernel_size": 3, "levels": 3, "outputs": 49, "last_step_only": False}
+    network = models.tcn((None, 100), filters=450, last_filters=100, **sizes)
+    first = (3 * 100 * 450 + 2 * 450) + (3 * 450 * 450 + 2 * 450) + (100 * 450 + 450)
+    second = 2 * (3 * 450 * 450 + 2 * 450)
+    third = (3 * 450 * 100 + 2 * 100) + (3 * 100 * 100 + 2 * 100) + (450 * 100 + 100)
+    assert network.count_params() == first + second + third + 100 * 49 + 49
+    assert network.get_layer("block2").output.shape[-1] == 100
+
+
 @pytest.mark.parametrize(
     ("kernel_size", "levels", "expected"), [(2, 3, 15), (3, 4, 61), (7, 4, 181), (1, 3, 1), (2, 1, 3)]
 )
@@ -75,6 +86,7 @@ def test_a_later_step_changes_no_earlier_output():
 
 
 def test_history_beyond_the_receptive_field_does_not_matter():
+    keras.utils.set_random_seed(0)  # Of some draws, the path of the earliest step leads through dead ReLUs alone.
     network = models.tcn((None, 3), filters=5, kernel_size=3, levels=3, outputs=2, last_step_only=True)
     x = noise(2, 60, 3)
     short = x[:, -models.receptive_field(3, 3) :]
@@ -145,6 +157,7 @@ def test_reload(tmp_path):
         ({"levels": 0}, "levels must be at least 1. Received: levels=0"),
         ({"filters": -1}, "filters=-1"),
         ({"outputs": 0}, "outputs=0"),
+        ({"last_filters": 0}, "last_filters=0"),
         ({"dropout": 1.5}, "dropout=1.5"),
         ({"input_shape": (0, 1)}, "at least 1 step. Received: input_shape=\\(0, 1\\)"),
         ({"input_shape": (5,)}, "Received: \\(5,\\)"),

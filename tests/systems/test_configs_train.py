@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy.io import savemat
 
+from tests.data.published_layouts import write_cifar100, write_cub200, write_omniart
 from tfdlcv.config import load_config
+from tfdlcv.data.music import generate_piece
 from tfdlcv.training import run
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -39,14 +42,91 @@ def write_image_folder(folder: Path):
             Image.fromarray(random.randint(0, 256, (40, 50, 3)).astype(np.uint8)).save(folder / name / f"{index}.jpg")
 
 
+def write_mnist(folder: Path):
+    """IDX: magic number and sizes, big-endian, then the bytes."""
+    random = np.random.RandomState(0)
+    for part, count in {"train": 64, "t10k": 16}.items():
+        pixels = random.randint(0, 256, (count, 28, 28)).astype(np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        header = np.array([0x803, count, 28, 28], ">i4").tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(np.array([0x801, count], ">i4").tobytes() + labels.tobytes())
+
+
+def write_music(folder: Path):
+    content = {}
+    for key, count in {"traindata": 10, "validdata": 3, "testdata": 3}.items():
+        content[key] = np.empty((1, count), object)
+        for index in range(count):
+            content[key][0, index] = generate_piece(12 + index, seed=(index,)).astype("float64")
+    for name in ("JSB_Chorales.mat", "Nottingham.mat"):
+        savemat(folder / name, content)
+
+
+def write_text(folder: Path):
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text(" the cat sat on the mat \n the dog did not \n" * 200)
+
+
 # By the data's name: what writes small files of its published layout.
-WRITERS = {"cifar10": write_cifar10, "image_folder": write_image_folder}
+WRITERS = {
+    "cifar10": write_cifar10,
+    "cifar100": write_cifar100,
+    "cub200": write_cub200,
+    "files": write_text,
+    "image_folder": write_image_folder,
+    "image_table": write_omniart,
+    "jsb": write_music,
+    "mnist": write_mnist,
+    "nottingham": write_music,
+}
+
+# By the network's name: a form of it that trains here in seconds. The published forms are counted in
+# tests/models/test_parameter_counts.py.
+SMALLER = {
+    "wide_resnet_cifar": ["model.depth=10", "model.width=2"],
+    "resnext_cifar": ["model.depth=11", "model.cardinality=2", "model.group_width=8"],
+    "densenet_cifar": ["model.depth=22"],
+    "mobilenet": ["model.width=0.25"],
+    "wide_resnet": ["model.width=1"],
+    "resnext": ["model.cardinality=2"],
+}
+IMAGENET_SIZE = (224, 224)
+NEED_SIZE_65 = ("alexnet", "zfnet", "googlenet")
+
+
+def smaller_network(path: Path) -> list[str]:
+    config = load_config(REPOSITORY / path)
+    overrides = [*SMALLER.get(config.model.name, [])]
+    if config.model.name == "resnet" and config.model.depth == 164:
+        overrides.append("model.depth=20")
+    if getattr(config.data, "image_size", None) == IMAGENET_SIZE:
+        size = 65 if config.model.name in NEED_SIZE_65 else 32
+        # The folders of small_data have no parts of their own for validation and testing. One epoch: large networks
+        # take their time to save.
+        overrides += [f"data.image_size=[{size},{size}]", "data.validation_fraction=0.2", "data.test_fraction=0.2"]
+        overrides += ["trainer.epochs=1", "trainer.steps_per_epoch=3"]
+    # Times of the published training, which are beyond the end of this one.
+    times = getattr(config.optimizer.learning_rate, "boundary_epochs", ())
+    if times:
+        early = [0.25 * place for place in range(1, len(times) + 1)]
+        overrides.append(f"optimizer.learning_rate.boundary_epochs={early}")
+    return overrides
+
+
+def smaller_sequence_network(path: Path) -> list[str]:
+    model = load_config(REPOSITORY / path).model
+    if getattr(model, "filters", 0) < 400:
+        return []
+    tied_to_filters = model.tied and model.last_filters is None
+    return ["model.filters=32", *(["model.embedding_size=32"] if tied_to_filters else [])]
 
 
 def small_data(path: Path, folder: Path) -> list[str]:
     data = load_config(REPOSITORY / path).data
     if data.name not in WRITERS:
-        return ["data.train_limit=64"] if hasattr(data, "train_limit") else []
+        smaller = ("train_limit=64", "validation_examples=16", "test_examples=16")
+        return [f"data.{each}" for each in smaller if hasattr(data, each.partition("=")[0])]
     WRITERS[data.name](folder)
     caching = [f"data.cache_folder={folder}/cache"] if hasattr(data, "cache_folder") else []
     return [f"data.folder={folder}", *caching]
@@ -56,6 +136,8 @@ def small_data(path: Path, folder: Path) -> list[str]:
 def test_it_trains_evaluates_and_exports(path, tmp_path):
     (tmp_path / "data").mkdir()
     overrides = [*SHORT, f"trainer.run_dir={tmp_path / 'run'}", *small_data(path, tmp_path / "data")]
+    overrides += smaller_network(path) if {"classification", "hyperspherical"} & {*path.parts} else []
+    overrides += smaller_sequence_network(path) if "sequence" in path.parts else []
     results = run.train(load_config(REPOSITORY / path, overrides))
     assert results["steps"] == 3
     assert np.isfinite([results["test"]["loss"], results["validation"]["loss"]]).all()

@@ -86,6 +86,7 @@ def test_predict_names_what_is_no_image(finished, digit_files, tmp_path, capsys)
     run.predict(finished[0], [bad, digit_files], tmp_path / "out", on_error="skip")
     assert "1 of 9 files were skipped" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "._hidden.png").write_bytes(b"what macOS leaves")
     with pytest.raises(UserError, match="holds no image files"):
         run.predict(finished[0], [tmp_path / "empty"], tmp_path / "out")
 
@@ -162,6 +163,9 @@ def test_loss_options_reach_the_loss(tmp_path):
 def test_class_weights_of_another_number_of_classes(tmp_path):
     with pytest.raises(UserError, match=r"loss.class_weights \(2 numbers\) must have one for each of the 10 classes"):
         run.train(tiny_config(tmp_path / "run", "loss.class_weights=[1.0, 2.0]"))
+    few = ("loss.class_weights=balanced", "data.train_limit=5", "trainer.batch_size=4")
+    with pytest.raises(UserError, match=r"balanced needs a training example of every class. Examples: \[.*0.*\]"):
+        run.train(tiny_config(tmp_path / "run", *few))
 
 
 def test_freezing_by_name(tmp_path):

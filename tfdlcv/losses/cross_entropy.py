@@ -1,4 +1,4 @@
-"""Cross-entropy for classifiers, with label smoothing, class weights, soft labels and padding.
+"""Cross-entropy for classifiers, of softmax or of a yes or no for each class, with soft labels and padding.
 
 Label smoothing: Szegedy et al. 2016, Rethinking the Inception Architecture, section 7.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keras import ops
+
+from tfdlcv.losses.reduction import batch_mean
 
 
 def cross_entropy(
@@ -39,11 +41,30 @@ def cross_entropy(
         if len(class_weights) != num_classes:
             raise ValueError(f"class_weights ({len(class_weights)}) must be as many as the classes ({num_classes})")
         targets = targets * ops.convert_to_tensor(class_weights, dtype="float32")
-    losses = -ops.sum(targets * log_probabilities, axis=-1)  # (B,)
-    if valid is None:
-        return ops.mean(losses)
-    valid = ops.cast(valid, "float32")
-    return ops.sum(losses * valid) / ops.maximum(ops.sum(valid), 1.0)
+    return batch_mean(-ops.sum(targets * log_probabilities, axis=-1), valid)
+
+
+def binary_cross_entropy(
+    logits, labels, *, soft_labels=None, valid=None, label_smoothing: float = 0.0, target_threshold: float | None = None
+):
+    """A yes or no for each class, whether the image shows it: sum over classes, mean over examples, () float32.
+
+    An image that mixup or cutmix made of two shows both classes, which softmax cannot say (Wightman et al. 2021,
+    "ResNet strikes back").
+
+    Args:
+        logits, labels, soft_labels, valid, label_smoothing: As of `cross_entropy`.
+        target_threshold: Soft labels above it count as 1, all others as 0; None: they are targets as they are.
+    """
+    logits = ops.cast(logits, "float32")
+    num_classes = logits.shape[-1]
+    targets = ops.one_hot(labels, num_classes, dtype="float32") if soft_labels is None else soft_labels
+    if target_threshold is not None:
+        targets = ops.cast(targets > target_threshold, "float32")
+    if label_smoothing:
+        targets = targets * (1.0 - label_smoothing) + label_smoothing / num_classes
+    losses = ops.softplus(logits) - targets * logits  # (B, K); -t log s(x) - (1 - t) log (1 - s(x)), s the sigmoid.
+    return batch_mean(ops.sum(losses, axis=-1), valid)
 
 
 def balanced_class_weights(class_counts: Sequence[int]) -> tuple[float, ...]:

@@ -23,3 +23,21 @@ def check_image_classifier(input_shape: Sequence[int | None], *, num_classes: in
             f"the image is too small: height and width of input_shape must be at least {minimum_size}. "
             f"Received: input_shape={tuple(input_shape)}"
         )
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]):
+    """Raise a ValueError that lists `choices` if `value` of the argument `name` is none of them."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")
+
+
+def check_fixed_size(input_shape: Sequence[int | None], *, network: str):
+    """Raise a ValueError if height or width is None for a network whose fully connected layers need to know them."""
+    if None in input_shape:
+        raise ValueError(f"{network} needs the size of its images. Received: input_shape={tuple(input_shape)}")
+
+
+def check_share(name: str, value: float):
+    """Raise a ValueError unless the argument `name`, a share of values to drop, lies in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1). Received: {name}={value}")

@@ -1,0 +1,371 @@
+"""Weights from elsewhere for the networks here: keras.applications, PyTorch state dicts, the TF Model Garden, runs.
+
+Nothing is unpickled: state dicts are read from .safetensors or .npz files. PyTorch's kernels (out, in, H, W) become
+Keras's (H, W, in, out). A bias in front of batch normalisation, as keras.applications' ResNet has it, is subtracted
+from the moving mean, which is the same function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+
+from tfdlcv.errors import UserError
+from tfdlcv.models import weight_names
+
+Head = Literal["load", "leave_out"]
+HEAD_LAYERS = ("logits", "auxiliary_4a", "auxiliary_4d")
+_NAMED = 8  # So many layers stand in a message.
+_BEST = "checkpoints/best.npz"  # Of a run's folder.
+_RUN_MARK = "__meta__"  # A member of a run's checkpoints.
+
+
+@dataclass(frozen=True)
+class ForeignLayer:
+    """Tensors of one layer elsewhere, named and laid out as Keras does: kernel, bias, gamma, beta, moving_…."""
+
+    name: str
+    tensors: Mapping[str, np.ndarray]
+
+
+class WeightsError(UserError):
+    """Weights that do not fit a network, with every tensor that does not."""
+
+
+def load_pretrained(network: keras.Model, path: str | Path, *, head: Head = "load") -> list[str]:
+    """Weights from a file: .safetensors or .npz (PyTorch names), .keras (keras.applications or this package), a
+    Model Garden checkpoint, given by its prefix, its .index file, or its folder, or the folder of a run, whose best
+    checkpoint is taken, or one of its checkpoints.
+
+    Args:
+        network: Of `tfdlcv.models`; its weights are overwritten.
+        head: `leave_out` keeps the network's own last layer, for other classes.
+
+    Returns:
+        Names of the layers that were loaded.
+
+    Raises:
+        WeightsError: for a file that is missing, of another kind or damaged, and tensors that do not fit, by both
+            names and shapes. The network is then left as it was.
+    """
+    path = Path(path).expanduser()
+    if (path / _BEST).is_file():
+        path = path / _BEST
+    if path.suffix in (".safetensors", ".npz"):
+        tensors = read_state_dict(path)
+        if _RUN_MARK in tensors:
+            return _load_run(network, tensors, head=head, source=str(path))
+        return load_state_dict(network, tensors, head=head, source=str(path))
+    if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".tar"):
+        raise WeightsError(
+            f"{path} is a pickle, which can run any code and is never read here: save the state dict with "
+            "safetensors.torch.save_file"
+        )
+    if path.suffix == ".keras":
+        _require(path)
+        return load_keras(network, keras.models.load_model(path, compile=False, safe_mode=True), head=head)
+    return load_model_garden(network, path, head=head)
+
+
+def load_keras(network: keras.Model, peer: keras.Model, *, head: Head = "load") -> list[str]:
+    """Weights of a model of keras.applications (VGG, ResNet, DenseNet, MobileNet) or of this package; see above.
+
+    keras.applications' ResNet takes strides on the 1 x 1 (`stride_on="1x1"`), and its MobileNet pads as
+    `padding="same"`. Its ResNetV2 takes them at the end of stages, which no network here does.
+    """
+    there = {
+        layer.name: ForeignLayer(layer.name, {v.name: np.asarray(v) for v in layer.weights})
+        for layer in _flat_layers(peer)
+        if layer.weights
+    }
+    here = _weighted_layers(network)
+    source = f"the Keras model {peer.name}"
+    names = {label: _translated(here, rules) for label, rules in weight_names.KERAS.items()}
+    chosen = _best_names({"tfdlcv": {name: name for name in here}, **names}, there, head, source=source)
+    return _assign(network, _pairs(chosen, there, source), source)
+
+
+def load_state_dict(
+    network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: Head = "load", source: str = "the state dict"
+) -> list[str]:
+    """Weights with the names and layouts of torchvision's and timm's models; see `load_pretrained`.
+
+    AlexNet (`one_weird_trick`), VGG, GoogLeNet (`batch_norm`), ResNet, ResNeXt, wide ResNet and DenseNet of
+    torchvision; the same, ResNetV2 (`full_preact`) and MobileNetV1 of timm. torchvision's VGG and AlexNet flatten
+    (C, H, W), which is turned into (H, W, C).
+    """
+    there: dict[str, ForeignLayer] = {}
+    for key, tensor in tensors.items():
+        prefix, _, kind = key.rpartition(".")
+        if kind != "num_batches_tracked":
+            name, value = _torch_tensor(kind, np.asarray(tensor), is_norm=f"{prefix}.running_mean" in tensors)
+            there.setdefault(prefix, ForeignLayer(prefix, {})).tensors[name] = value
+    here = _weighted_layers(network)
+    candidates = {label: _translated(here, rules) for label, rules in weight_names.STATE_DICTS.items()}
+    in_sequence = weight_names.sequences(list(here), list(there))
+    if in_sequence:
+        candidates["torchvision/timm AlexNet or VGG"] = in_sequence
+    chosen = _best_names(candidates, there, head, source=source)
+    pairs = _pairs(chosen, there, source)
+    if "fc6" in pairs:
+        pairs["fc6"] = _flattened_rows_last(network, pairs["fc6"])
+    return _assign(network, pairs, source)
+
+
+def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Head = "load") -> list[str]:
+    """Weights of a ResNet checkpoint of the TF Model Garden (official.vision, `resnet`); see `load_pretrained`.
+
+    Its bottlenecks take strides on the 3 x 3. The layers are found by their places in the object graph:
+    `.../layer_with_weights-<i>/_conv1/kernel` and so on in units, stem first.
+    """
+    import tensorflow as tf
+
+    path = Path(checkpoint).expanduser()
+    prefix = tf.train.latest_checkpoint(str(path)) if path.is_dir() else str(path).removesuffix(".index")
+    if prefix is None or not Path(f"{prefix}.index").is_file():
+        raise WeightsError(f"{checkpoint} is neither a weights file (.safetensors, .npz, .keras) nor a checkpoint")
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+    except tf.errors.OpError as error:
+        raise WeightsError(f"{prefix} cannot be read as a checkpoint: {error.message}") from None
+    there = _model_garden_layers(reader)
+    here = _weighted_layers(network)
+    units = [name for name in here if re.fullmatch(r"stage\d_unit\d+_conv1", name)]
+    names = {"stem_conv": "stem/conv", "stem_norm": "stem/norm", "logits": "head"}
+    for place, unit in enumerate(unit.removesuffix("_conv1") for unit in units):
+        names |= {f"{unit}_{kind}{i}": f"unit{place}/_{kind}{i}" for kind in ("conv", "norm") for i in (1, 2, 3)}
+        names |= {f"{unit}_shortcut_conv": f"unit{place}/_shortcut", f"{unit}_shortcut_norm": f"unit{place}/_norm0"}
+    names = {layer: names.get(layer) for layer in here}
+    chosen = _best_names({"Model Garden ResNet": names}, there, head, source=prefix)
+    return _assign(network, _pairs(chosen, there, prefix), prefix)
+
+
+def _load_run(network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: Head, source: str) -> list[str]:
+    """Weights of a run's network, of which `network/<place>.<layer>.<variable>` are the names; their averages, where
+    the run kept such, stand in the same order."""
+    there: dict[str, ForeignLayer] = {}
+    own = [key for key in tensors if key.startswith("network/") and tensors[key].dtype.kind == "f"]
+    averages = [tensors[key] for key in tensors if key.startswith("average/")] or [tensors[key] for key in own]
+    for key, tensor in zip(own, averages, strict=True):
+        *_, layer, variable = key.split(".")
+        there.setdefault(layer, ForeignLayer(layer, {})).tensors[variable] = tensor
+    names = {"a run of tfdlcv": {name: name for name in _weighted_layers(network)}}
+    return _assign(network, _pairs(_best_names(names, there, head, source=source), there, source), source)
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """Tensors of a .safetensors or .npz file by name; objects in an .npz file are refused.
+
+    Raises:
+        WeightsError: if there is no such file or it cannot be read.
+    """
+    path = Path(path)
+    _require(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            return load_file(path)
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:  # Each of the two libraries has its own kinds.
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _require(path: Path):
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+
+
+def _flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Layers in order, with those of nested models in place of these."""
+    return [
+        inner
+        for layer in model.layers
+        for inner in (_flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
+    ]
+
+
+def _weighted_layers(network: keras.Model) -> dict[str, keras.layers.Layer]:
+    return {layer.name: layer for layer in _flat_layers(network) if layer.weights}
+
+
+def _translated(layers, rules: weight_names.Rules) -> dict[str, str | None]:
+    return {name: weight_names.translate(name, rules) for name in layers}
+
+
+def _torch_tensor(kind: str, tensor: np.ndarray, *, is_norm: bool) -> tuple[str, np.ndarray]:
+    """-> (Keras's name, tensor in Keras's layout)."""
+    if is_norm:
+        names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+        return names.get(kind, kind), tensor
+    if kind == "weight":
+        axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(tensor.ndim)
+        return "kernel", tensor.transpose(axes) if axes else tensor
+    return kind, tensor
+
+
+def _best_names(candidates, there, head: Head, *, source: str) -> dict[str, str | None]:
+    """The names that most layers are found by."""
+
+    def found(names):
+        return sum(name in there for name in names.values())
+
+    label = max(candidates, key=lambda label: found(candidates[label]))
+    names = candidates[label]
+    if not found(names):
+        known = ", ".join(candidates)
+        raise WeightsError(
+            f"no layer of {source} is named as in one of the known layouts ({known}). It has: {_listed([*there])}"
+        )
+    return {layer: name for layer, name in names.items() if head == "load" or layer not in HEAD_LAYERS}
+
+
+def _pairs(names, there, source: str) -> dict[str, ForeignLayer]:
+    """Layers here with those there; an error for every one that has no partner."""
+    missing = [f"{layer} ({name or 'of no known name'})" for layer, name in names.items() if name not in there]
+    used = set(names.values())
+    # Of a head that stays out, and auxiliary heads that this network does not have.
+    spare = [
+        name
+        for name in there
+        if name not in used and not re.match(r"aux|head|fc$|classifier|predictions|conv_preds|logits", name)
+    ]
+    if missing or spare:
+        faults = []
+        if missing:
+            faults.append(f"layers that {source} lacks: {_listed(missing)}")
+        if spare:
+            faults.append(f"layers of {source} that the network lacks: {_listed(spare)}")
+        raise WeightsError("; ".join(faults))
+    return {layer: there[name] for layer, name in names.items()}
+
+
+def _assign(network: keras.Model, pairs: Mapping[str, ForeignLayer], source: str) -> list[str]:
+    """Sets all weights of the pairs, or none and raises an error with every tensor that does not fit."""
+    here = _weighted_layers(network)
+    biases_of_norms = _biases_before_norms(network, pairs)
+    values, faults = [], []
+    for name, foreign in pairs.items():
+        tensors = dict(foreign.tensors)
+        if name in biases_of_norms and "moving_mean" in tensors:
+            tensors["moving_mean"] = tensors["moving_mean"] - biases_of_norms[name]
+        own_names = {variable.name for variable in here[name].weights}
+        extra = [
+            t for t in tensors if t not in own_names and not (t == "bias" and name in _convolutions_before(network))
+        ]
+        faults += [f"{t} {tensors[t].shape} of {foreign.name} has no place in {name}" for t in extra]
+        for variable in here[name].weights:
+            tensor = tensors.get(variable.name)
+            if tensor is None:
+                faults.append(f"{variable.name} {tuple(variable.shape)} of {name} is missing in {foreign.name}")
+                continue
+            tensor = _reshaped(tensor, variable)
+            if tensor.shape != tuple(variable.shape):
+                faults.append(
+                    f"{variable.name} {tuple(variable.shape)} of {name} and {variable.name} {tensor.shape} of "
+                    f"{foreign.name} differ in shape{_hint(name, tuple(variable.shape), tensor.shape)}"
+                )
+            values.append((variable, tensor))
+    if faults:
+        raise WeightsError("\n".join([f"{source} does not fit the network {network.name}:", *faults]))
+    for variable, tensor in values:
+        variable.assign(tensor.astype(variable.dtype))
+    return list(pairs)
+
+
+def _hint(layer: str, here: tuple[int, ...], there: tuple[int, ...]) -> str:
+    """What the user may do about two shapes that differ."""
+    if layer in HEAD_LAYERS:
+        return (
+            f": the network has {here[-1]} classes, the weights {there[-1]}; model.pretrained_head: leave_out would "
+            "train a new one"
+        )
+    if len(here) == len(there) == 4 and here[3] == there[3] and {here[2], there[2]} == {1, 3}:
+        return f": the weights are for images of {there[2]} channel{'s' * (there[2] > 1)}, see data.channels"
+    return ""
+
+
+def _convolutions_before(network: keras.Model) -> dict[str, str]:
+    """Convolutions without bias -> the normalisation that follows each."""
+    pairs = {}
+    for layer in _flat_layers(network):
+        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)) or layer.use_bias:
+            continue
+        followers = [node.operation for node in layer._outbound_nodes]
+        norms = [f.name for f in followers if isinstance(f, keras.layers.BatchNormalization)]
+        if norms:
+            pairs[layer.name] = norms[0]
+    return pairs
+
+
+def _biases_before_norms(network: keras.Model, pairs: Mapping[str, ForeignLayer]) -> dict[str, np.ndarray]:
+    """Normalisation -> the bias that the weights have in front of it and the network has not."""
+    return {
+        norm: pairs[convolution].tensors["bias"]
+        for convolution, norm in _convolutions_before(network).items()
+        if convolution in pairs and "bias" in pairs[convolution].tensors
+    }
+
+
+def _reshaped(tensor: np.ndarray, variable) -> np.ndarray:
+    """A dense kernel may come as a 1 x 1 convolution, or as timm's over the last maps; a depthwise one transposed."""
+    shape = tuple(variable.shape)
+    if len(shape) == 2 and tensor.ndim == 4 and (np.prod(tensor.shape[:3]), tensor.shape[3]) == shape:
+        return tensor.reshape(shape)
+    if len(shape) == 4 and tensor.ndim == 4 and shape[3] == 1 and tensor.shape == (*shape[:2], 1, shape[2]):
+        return tensor.transpose((0, 1, 3, 2))
+    return tensor
+
+
+def _flattened_rows_last(network: keras.Model, foreign: ForeignLayer) -> ForeignLayer:
+    """A dense kernel for (C, H, W) maps as one for (H, W, C)."""
+    kernel = foreign.tensors["kernel"]
+    maps = next(layer for layer in _flat_layers(network) if layer.name == "flatten").input.shape[1:]
+    if kernel.ndim != 2 or kernel.shape[0] != np.prod(maps):
+        return foreign  # timm's is a convolution; another size is reported with its shape.
+    height, width, channels = maps
+    kernel = kernel.reshape((channels, height, width, -1)).transpose((1, 2, 0, 3)).reshape((kernel.shape[0], -1))
+    return ForeignLayer(foreign.name, {**foreign.tensors, "kernel": kernel})
+
+
+def _model_garden_layers(reader) -> dict[str, ForeignLayer]:
+    """Layers of a checkpoint as `stem/conv`, `unit<u>/_conv1` … and `head`."""
+    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    keys = [key for key in reader.get_variable_to_shape_map() if key.endswith(suffix) and "OPTIMIZER_SLOT" not in key]
+    unit_keys = [re.fullmatch(rf"(.*?)layer_with_weights-(\d+)/(_\w+\d?)/(\w+){suffix}", key) for key in keys]
+    units = [found for found in unit_keys if found and re.fullmatch(r"_conv\d|_norm\d|_shortcut", found[3])]
+    if not units:
+        raise WeightsError(
+            "the checkpoint holds no unit of the Model Garden's ResNet (layer_with_weights-2/_conv1/kernel)"
+        )
+    backbone = units[0][1]
+    places = sorted({int(found[2]) for found in units if found[1] == backbone})
+    layers: dict[str, ForeignLayer] = {}
+
+    def add(layer, kind, key):
+        layers.setdefault(layer, ForeignLayer(key.removesuffix(f"/{kind}{suffix}"), {})).tensors[kind] = (
+            reader.get_tensor(key)
+        )
+
+    for found in units:
+        if found[1] == backbone:
+            add(f"unit{places.index(int(found[2]))}/{found[3]}", found[4], found[0])
+    for key in keys:
+        plain = re.fullmatch(rf"(.*?)layer_with_weights-(\d+)/(kernel|bias|gamma|beta|moving_\w+){suffix}", key)
+        if plain and plain[1] == backbone and int(plain[2]) < places[0]:
+            add("stem/conv" if plain[3] == "kernel" else "stem/norm", plain[3], key)
+        elif plain and plain[1] != backbone and plain[3] in ("kernel", "bias"):
+            add("head", plain[3], key)
+    return layers
