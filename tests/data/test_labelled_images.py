@@ -16,7 +16,17 @@ def test_limits_exclude_each_other():
         LabelledImagesConfig(train_limit=5, examples_per_class=2)
 
 
-@pytest.mark.parametrize("values", [{"validation_fraction": 1.0}, {"train_limit": 0}, {"classes": ("a",)}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"validation_fraction": 1.0},
+        {"train_limit": 0},
+        {"classes": ("a",)},
+        {"examples_per_class": 0},
+        {"examples_per_class": (2, 0)},
+        {"examples_per_class": (2, 3, 4)},
+    ],
+)
 def test_ranges(values):
     with pytest.raises(ValidationError):
         LabelledImagesConfig(**values)

@@ -80,6 +80,21 @@ def test_examples_per_class_are_nested():
     assert set(few) < set(more)
 
 
+def test_examples_per_class_may_go_from_few_to_many():
+    labels = np.array([0, 1, 2, 3] * 20)
+    order = splits.hashed_order(_names(80))
+
+    def limit(count):
+        return splits.limited(order, labels, examples_per_class=count, class_names="abcd")
+
+    assert splits.class_counts(labels[limit((2, 17))], 4) == (2, 7, 12, 17)
+    assert splits.class_counts(labels[limit((17, 2))], 4) == (17, 12, 7, 2)
+    assert set(limit((2, 17))) < set(limit((3, 17)))
+    assert limit((5, 5)).tolist() == limit(5).tolist()
+    with pytest.raises(UserError, match=r"examples_per_class \(21\) is more than the 20 training examples of class d"):
+        limit((2, 21))
+
+
 def test_no_limit_keeps_the_order():
     order = np.array([2, 0, 1])
     assert splits.limited(order, np.zeros(3, int), class_names="a").tolist() == [2, 0, 1]

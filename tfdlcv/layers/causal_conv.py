@@ -6,6 +6,8 @@ Modeling", 2018, section 3.2. Keras has the 1-D form as `Conv1D(padding="causal"
 Shapes: B sequences, T steps, H rows, W columns, C channels, F filters.
 """
 
+import os
+import platform
 from typing import Literal
 
 import keras
@@ -151,7 +153,7 @@ class CausalConv1D(_CausalConv):
             # Fewer steps of padding than the filter is long put the first output where the count from the end has it.
             padding = self.history - (steps - 1) % stride if stride > 1 else self.history
             inputs = ops.pad(inputs, ((0, 0), (padding, 0), (0, 0))) if padding > 0 else inputs[:, -padding:]
-        return ops.conv(inputs, kernel, strides=stride, padding="valid", dilation_rate=self.dilation_rate[0])
+        return _convolve(inputs, kernel, stride, self.dilation_rate[0])
 
 
 @keras.saving.register_keras_serializable(package="tfdlcv")
@@ -245,6 +247,25 @@ class CausalConv3D(_CausalConv):
         span = (self.kernel_size[axis] - 1) * self.dilation_rate[axis]
         total = max((-(-size // self.strides[axis]) - 1) * self.strides[axis] + span + 1 - size, 0)
         return (total // 2, total - total // 2)
+
+
+def _convolve(inputs, kernel, stride, dilation_rate):
+    """Convolution without padding, (B, T, C) -> (B, T', F).
+
+    For dilated filters `keras.ops.conv` calls `tf.nn.convolution`, which takes half as long again on CPU as the dilated
+    kernel of oneDNN, which `tf.nn.conv1d` reaches. Without oneDNN, and in float64, that one has no gradient on CPU.
+    """
+    if dilation_rate > 1 and keras.backend.backend() == "tensorflow" and _has_dilated_kernel(inputs.dtype):
+        import tensorflow as tf
+
+        return tf.nn.conv1d(inputs, kernel, stride, "VALID", dilations=dilation_rate)
+    return ops.conv(inputs, kernel, strides=stride, padding="valid", dilation_rate=dilation_rate)
+
+
+def _has_dilated_kernel(dtype):
+    """Whether this machine's TensorFlow computes dilated convolutions and their gradients in one kernel."""
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return on_x86 and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and dtype in ("float32", "bfloat16")
 
 
 def _per_axis(name, value, rank):

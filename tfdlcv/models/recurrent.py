@@ -112,7 +112,7 @@ def units_for_parameters(cell: Cell, parameters: int, *, inputs: int, outputs: i
         units += 1
     if units == 1 and distance(1) > parameters:
         raise ValueError(
-            f"parameters ({parameters}) are too few for a {cell} of {inputs} inputs and {outputs} outputs: one unit has "
+            f"parameters ({parameters}) are too few for a {cell} of {inputs} inputs, {outputs} outputs: one unit has "
             f"{parameters_of_recurrent(cell, units=1, inputs=inputs, outputs=outputs, layers=layers)}"
         )
     return units

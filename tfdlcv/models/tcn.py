@@ -25,6 +25,7 @@ def tcn(
     dropout: float = 0.0,
     dropout_kind: Literal["element", "channel"] = "element",
     initializer: str | keras.initializers.Initializer = "released",
+    last_filters: int | None = None,
     weight_normalization: bool = True,
     activation: str = "relu",
     head: keras.layers.Layer | None = None,
@@ -38,7 +39,7 @@ def tcn(
 
     Args:
         input_shape: (T, C); T may be None, for any length of at least one step.
-        filters: Channels of every block.
+        filters: Channels of every block, but for the last one where `last_filters` says otherwise.
         kernel_size: Taps of every filter, at least 1.
         levels: Blocks, at least 1.
         outputs: K.
@@ -47,6 +48,8 @@ def tcn(
         initializer: Of kernels. "released": uniform within +-1 / sqrt(inputs of the filter), which is what the authors'
             code does in effect, because weight normalisation overwrites what its own initialisation draws; "paper":
             normal of deviation 0.01 (section 3); or any of Keras's.
+        last_filters: Channels of the last block; default: `filters`. The authors' language models give it as many as an
+            embedding has, so that their output layer can share the embedding's matrix.
         weight_normalization, activation: of the blocks; the paper has weight normalisation and ReLU.
         head: In place of the dense layer; must treat each step by itself.
         input_name: Name of the input.
@@ -58,12 +61,14 @@ def tcn(
     Raises:
         ValueError: a size below 1, dropout outside [0, 1), or an input_shape that is not (T, C).
     """
-    _check(input_shape, filters=filters, kernel_size=kernel_size, levels=levels, outputs=outputs)
+    last_filters = filters if last_filters is None else last_filters
+    sizes = {"filters": filters, "kernel_size": kernel_size, "levels": levels, "outputs": outputs}
+    _check(input_shape, **sizes, last_filters=last_filters)
     inputs = x = keras.Input(tuple(input_shape), name=input_name)
     for level in range(levels):
         dilation_rate = 2**level
         x = TemporalBlock(
-            filters,
+            filters if level + 1 < levels else last_filters,
             kernel_size,
             dilation_rate=dilation_rate,
             dropout=dropout,
