@@ -53,6 +53,12 @@ CHANGED_ARGUMENTS = {
         "bias_initializer": keras.initializers.Constant(0.5),
         "kernel_regularizer": keras.regularizers.L2(0.1),
     },
+    "CosineClassifier": {"num_classes": 4, "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3)},
+    "FlexConv": {"filters": 4, "use_bias": False, "normalize_positions": "cloud", "activation": "relu"},
+    "FlexConvTranspose": {"filters": 4, "use_bias": False, "normalize_positions": "neighborhood", "activation": "relu"},
+    "FlexPooling": {},
+    "FlexUpsampling": {"method": "nearest"},
+    "PrototypeCosines": {"prototypes": [[1.0, 0.0], [0.0, -1.0]]},
     "TemporalBlock": {
         "filters": 4,
         "kernel_size": 3,
@@ -66,6 +72,20 @@ CHANGED_ARGUMENTS = {
         "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
     },
     "LectureLSTMCell": {"units": 4},
+    "LocalResponseNormalization": {"size": 3, "bias": 1.0, "alpha": 1e-3, "beta": 0.5},
+    "Maxout": {
+        "units": 4,
+        "pieces": 3,
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+        "bias_initializer": keras.initializers.Constant(0.5),
+    },
+    "NegativeSquaredDistances": {"codes": [[1.0, -1.0], [0.5, 0.0]]},
+    "PartialConv2D": {
+        "connections": [[0, 1], [1]],
+        "kernel_size": 3,
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+    },
+    "TrainedSubsampling2D": {},
     "WeightNormalization": {"layer": keras.layers.Dense(3)},
 }
 # Arguments that need another one to be set.

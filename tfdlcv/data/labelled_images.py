@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # The readers' configs are checked before TensorFlow is impor
 
     from tfdlcv.data.pipeline import Split
 
+PositiveCount = Annotated[int, Field(ge=1)]
+
 
 class LabelledImagesConfig(Section):
     """Options common to the data sets of labelled images."""
@@ -36,8 +38,9 @@ class LabelledImagesConfig(Section):
     the test examples: the best checkpoint is then chosen by them, and its test score is an optimistic one."""
     train_limit: int | None = Field(None, ge=1)
     """Train on so many examples, taken from the classes in turn."""
-    examples_per_class: int | None = Field(None, ge=1)
-    """Train on so many examples of every class."""
+    examples_per_class: PositiveCount | tuple[PositiveCount, PositiveCount] | None = None
+    """Train on so many examples of every class. Two numbers: of the first class, and of the last; the numbers of those
+    in between go evenly from one to the other."""
     classes: tuple[str | int, ...] | None = Field(None, min_length=2)
     """Keep these classes alone, by name or number; their order gives the new numbers."""
     augmentation: AugmentationConfig = AugmentationConfig()

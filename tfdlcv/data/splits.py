@@ -49,26 +49,29 @@ def limited(
     labels: np.ndarray,
     *,
     train_limit: int | None = None,
-    examples_per_class: int | None = None,
+    examples_per_class: int | tuple[int, int] | None = None,
     class_names: Sequence[str],
 ) -> np.ndarray:
     """The part of the training examples `order` that an experiment with few examples asks for.
 
     A smaller limit gives a subset of a larger one, so that learning curves compare like with like. `train_limit` takes
-    from the classes in turn, so their numbers differ by at most one where each has enough examples.
+    from the classes in turn, so their numbers differ by at most one where each has enough examples. Two numbers of
+    `examples_per_class` are those of the first class and of the last; the others' go evenly from one to the other.
 
     Raises:
         UserError: when there are fewer examples than asked for.
     """
     rank, class_sizes = _ranks(labels[order], num_classes=len(class_names))
     if examples_per_class is not None:
-        scarce = [index for index, size in enumerate(class_sizes) if size < examples_per_class]
-        if scarce:
+        first, last = examples_per_class if isinstance(examples_per_class, tuple) else (examples_per_class,) * 2
+        counts = np.rint(np.linspace(first, last, len(class_names))).astype(np.int64)  # (K,)
+        scarce = np.flatnonzero(class_sizes < counts)
+        if len(scarce):
             raise UserError(
-                f"data.examples_per_class ({examples_per_class}) is more than the {class_sizes[scarce[0]]} training "
+                f"data.examples_per_class ({counts[scarce[0]]}) is more than the {class_sizes[scarce[0]]} training "
                 f"examples of class {class_names[scarce[0]]}"
             )
-        return order[rank < examples_per_class]
+        return order[rank < counts[labels[order]]]
     if train_limit is not None:
         if train_limit > len(order):
             raise UserError(f"data.train_limit ({train_limit}) is more than the {len(order)} training examples")

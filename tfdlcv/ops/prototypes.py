@@ -158,9 +158,10 @@ def max_cosine(prototypes: np.ndarray) -> float:
 
 
 def check_prototypes(prototypes: np.ndarray) -> np.ndarray:
-    """`prototypes` as float64 (K, d), if there are 2 or more of them, all of norm 1 to 1e-3; raises ValueError otherwise.
+    """`prototypes` as float64 (K, d) of norm 1.
 
-    Those that pass are made exact.
+    Raises:
+        ValueError: there are fewer than 2, or a norm is off by more than 1e-3; what is less is put right.
     """
     prototypes = np.asarray(prototypes, np.float64)
     if prototypes.ndim != 2:
@@ -212,6 +213,6 @@ def _check_distinct(prototypes: np.ndarray, method: str, semantics_weight: float
         )
     else:
         raise ValueError(
-            f"two prototypes (nearly) coincide, at cosine {largest:.6f}: semantics_weight ({semantics_weight:g}) must be "
-            "smaller"
+            f"two prototypes (nearly) coincide, at cosine {largest:.6f}: "
+            f"semantics_weight ({semantics_weight:g}) must be smaller"
         )
