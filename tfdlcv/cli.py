@@ -1,4 +1,5 @@
-"""The command `tfdlcv`: train, evaluate, predict, export, systems, schema.
+"""The command `tfdlcv`: train, evaluate, predict, features, explain, landscape, export, systems,
+schema.
 
 What a command needs is imported inside it, so that `--help` answers at once and a fault in a config is told before
 TensorFlow is loaded. Exit status: 0 done, 1 failed during the run, 2 cannot start as given, 130 interrupted.
@@ -9,7 +10,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,17 @@ Run = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="Folder of a run, such as saved_models/resnet20_mnist5k.", show_default=False),
 ]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILES",
+        help="What the run's system reads: image files or folders of them, sequences (.npy, .csv), texts.",
+        show_default=False,
+    ),
+]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of them.", show_default=False)
+]
 
 
 class Split(StrEnum):
@@ -46,6 +58,21 @@ class Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+class Method(StrEnum):
+    """What shows what a network sees; `tfdlcv.systems.image_explanations.METHODS`."""
+
+    SALIENCY = "saliency"
+    GUIDED_BACKPROPAGATION = "guided_backpropagation"
+    DECONVNET = "deconvnet"
+    GRAD_CAM = "grad_cam"
+    GUIDED_GRAD_CAM = "guided_grad_cam"
+    OCCLUSION = "occlusion"
+    FILTERS = "filters"
+    FEATURE_MAPS = "feature_maps"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
 
 
 class OnError(StrEnum):
@@ -122,27 +149,137 @@ def evaluate(
 @app.command()
 def predict(
     run_dir: Run,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of them.", show_default=False)
-    ],
+    files: Files,
     output: Annotated[
         Path | None, typer.Option(help="Folder for what is written; by default one inside the run.", show_default=False)
     ] = None,
     on_error: Annotated[OnError, typer.Option(help="What happens to a file that cannot be read.")] = OnError.STOP,
 ) -> None:
-    """Predict on image files.
+    """Predict on files: images, sequences or texts, as the run's system has it.
 
-    Writes the predictions as CSV and JSON, and a picture of them.
+    Writes the predictions, and of images a picture of them.
     """
     _run_config(run_dir)
-    missing = [path for path in images if not path.exists()]
-    if missing and on_error is OnError.STOP:
-        raise UsageError("\n".join(f"{path}: no such file" for path in missing))
+    _check_images(files, on_error)
     with _tensorflow("Interrupted."):
         from tfdlcv.training import run
 
-        run.predict(run_dir, images, output, on_error.value)
+        run.predict(run_dir, files, output, on_error.value)
     typer.echo(f"Predictions are in {output or run_dir / 'predictions'}")
+
+
+@app.command()
+def features(
+    run_dir: Run,
+    images: Images,
+    layer: Annotated[str, typer.Option(help="Name of a layer of the network, such as pool or fc7_relu.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The .npz file; by default features/LAYER.npz inside the run.", show_default=False),
+    ] = None,
+    on_error: Annotated[OnError, typer.Option(help="What happens to a file that cannot be read.")] = OnError.STOP,
+) -> None:
+    """Write what a layer of the network makes of image files.
+
+    The .npz file holds `features`, a row for each image, and `file`.
+    """
+    _run_config(run_dir)
+    _check_images(images, on_error)
+    with _tensorflow("Interrupted."):
+        from tfdlcv.training import run
+
+        path = run.features(run_dir, images, layer, output, on_error.value)
+    typer.echo(f"Features are in {path}")
+
+
+@app.command()
+def explain(
+    run_dir: Run,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGES", help="Image files, or folders of them; without: examples of the run.", show_default=False
+        ),
+    ] = None,
+    method: Annotated[
+        list[Method] | None,
+        typer.Option(help="One or more; by default all that the network allows.", show_default=False),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="For Grad-CAM, feature maps and responses; by default the last of maps.", show_default=False),
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="By default each image's predicted class.", show_default=False)
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, help="How many, where no images are given.")] = 8,
+    split: Annotated[Split, typer.Option(help="Part of the data that they are of.")] = Split.TEST,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for what is written; by default one inside the run.", show_default=False)
+    ] = None,
+    on_error: Annotated[OnError, typer.Option(help="What happens to a file that cannot be read.")] = OnError.STOP,
+) -> None:
+    """Show what the network of a run sees in images.
+
+    Saliency, guided backpropagation, deconvnet, Grad-CAM and occlusion of each image; filters of the first layer;
+    feature maps; the strongest responses of a layer's maps; embeddings by t-SNE and for TensorBoard's projector.
+    """
+    _run_config(run_dir)
+    _check_images(images or [], on_error)
+    with _tensorflow("Interrupted."):
+        from tfdlcv.systems.image_explanations import Request
+        from tfdlcv.training import seeing
+
+        request = Request(
+            tuple(images or ()),
+            output or run_dir / "explanations",
+            examples=examples,
+            split=split.value,
+            methods=tuple(choice.value for choice in method or ()),
+            layer=layer,
+            class_name=class_name,
+            on_error=on_error.value,
+        )
+        written = seeing.explain(run_dir, request)
+    _print_written(written)
+
+
+@app.command()
+def landscape(
+    run_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="Folder of a run; without: the test functions.", show_default=False),
+    ] = None,
+    points: Annotated[int, typer.Option(min=3, help="On each side of the run's square, odd.")] = 15,
+    examples: Annotated[int, typer.Option(min=1, help="Of the run's training data.")] = 500,
+    radius: Annotated[float, typer.Option(help="Half the square's side, in lengths of the filters.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the two directions.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is written; by default landscape, inside the run.", show_default=False),
+    ] = None,
+) -> None:
+    """Draw the loss around a run's weights; without RUN, optimizers on their way down test functions.
+
+    Around the weights: along two random directions, scaled filter by filter. Without RUN: SGD, momentum, Nesterov,
+    AdaGrad, AdaDelta, RMSProp and Adam on Beale's and Rosenbrock's functions and a saddle, as picture and animation.
+    """
+    if run_dir is not None:
+        _run_config(run_dir)
+        if points % 2 == 0:
+            raise UsageError(f"--points ({points}) must be odd, so that the middle is the network itself")
+        if radius <= 0:
+            raise UsageError(f"--radius ({radius}) must be above 0")
+    with _tensorflow("Interrupted."):
+        from tfdlcv.training import seeing
+
+        if run_dir is None:
+            written = seeing.optimizer_paths(output or Path("landscape"))
+        else:
+            directory = output or run_dir / "landscape"
+            options = {"points": points, "examples": examples, "radius": radius, "seed": seed}
+            written = seeing.landscape(run_dir, directory, **options)
+    _print_written(written)
 
 
 @app.command()
@@ -208,6 +345,18 @@ def _run_config(run_dir: Path, overrides: Sequence[str] = ()) -> Any:
     if not config_path.is_file():
         raise UsageError(f"{run_dir}: not the folder of a run: it holds no config.yaml")
     return load_config(config_path, overrides)
+
+
+def _print_written(paths: Mapping[str, Path]) -> None:
+    width = max(map(len, paths), default=0)
+    for name, path in paths.items():
+        typer.echo(f"{name:{width}}  {path}")
+
+
+def _check_images(images: Sequence[Path], on_error: OnError) -> None:
+    missing = [path for path in images if not path.exists()]
+    if missing and on_error is OnError.STOP:
+        raise UsageError("\n".join(f"{path}: no such file" for path in missing))
 
 
 @contextlib.contextmanager

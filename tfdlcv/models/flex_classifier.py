@@ -1,0 +1,72 @@
+"""Classifier of whole clouds by flex-convolutions.
+
+Groh, Wieschollek and Lensch, "Flex-Convolution", 2018. The authors' description of their ModelNet40 network (issue 13
+of their repository): constant input features, stages of flex-convolutions, each followed by pooling and a quarter of
+the points, no skip connections.
+
+Shape legend: B clouds, N_l points of level l, C features, K neighbours, Q classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from tfdlcv.layers import FlexPooling
+from tfdlcv.models.cloud_inputs import cloud_inputs, pooled_positions, pyramid_inputs
+from tfdlcv.models.flex_blocks import dense_unit, flex_unit, residual_flex_unit
+
+
+def flex_classifier(
+    num_classes: int,
+    *,
+    features: int,
+    filters: Sequence[int] = (64, 128, 256),
+    blocks: int = 1,
+    neighbors: int = 9,
+    hidden_units: int = 256,
+    dropout: float = 0.0,
+    points: int | None = None,
+    ratio: int = 4,
+    name: str = "flex_classifier",
+) -> keras.Model:
+    """Stages of flex-convolutions, pooling between them, the mean and maximum of the last one, and two dense layers.
+
+    Args:
+        num_classes: Q, at least 2.
+        features: C.
+        filters: of each stage; as many as there are levels.
+        blocks: residual flex-convolutions of each stage, besides the one that changes the number of channels.
+        neighbors: K.
+        hidden_units: of the dense layer before the last.
+        dropout: share of its outputs that is dropped.
+        points: N_0, or None for any number.
+        ratio: points of a level for one of the next; needed where `points` is given.
+
+    Returns:
+        A model from the dict of `positions` (B, N_0, 3), `features` (B, N_0, C) and the tensors of
+        `tfdlcv.data.pyramid` to logits (B, Q) float32.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
+    if len(filters) < 1 or min(filters) < 1:
+        raise ValueError(f"filters must be a number of at least 1 for each stage. Received: filters={tuple(filters)}")
+    inputs = cloud_inputs(features, points)
+    inputs |= pyramid_inputs(levels=len(filters), neighbors=neighbors, points=points, ratio=ratio)
+    x, positions = inputs["features"], inputs["positions"]
+    for level, width in enumerate(filters):
+        x = flex_unit(x, positions, inputs[f"neighbors{level}"], width, name=f"stage{level}")
+        for block in range(blocks):
+            x = residual_flex_unit(x, positions, inputs[f"neighbors{level}"], name=f"stage{level}_{block}")
+        if level + 1 < len(filters):
+            pool = inputs[f"pool{level}"]
+            positions = pooled_positions(positions, pool)
+            x = FlexPooling(name=f"pool_{level}")([x, pool])
+    x = keras.layers.Concatenate(name="summary")(
+        [keras.layers.GlobalMaxPooling1D(name="largest")(x), keras.layers.GlobalAveragePooling1D(name="mean")(x)]
+    )
+    x = dense_unit(x, hidden_units, name="hidden")
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="head")(x)
+    return keras.Model(inputs, logits, name=name)

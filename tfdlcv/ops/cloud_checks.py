@@ -1,0 +1,88 @@
+"""Checks of what layers and neighbour searches are given, with errors that name the tensor.
+
+Ranks, dtypes and static sizes are checked always; values only where they are at hand: NumPy arrays and eager tensors,
+not tensors of a graph that is being traced.
+
+Shapes: B clouds, N points, M query points, K neighbours, D coordinates.
+"""
+
+import keras
+import numpy as np
+
+
+def check_positions(positions, name: str = "positions"):
+    """Raises ValueError unless `positions` is (B, N, D) or (N, D) float with N and D at least 1 and finite values."""
+    check_floats(positions, name, ranks=(2, 3))
+    if positions.shape[-1] is not None and positions.shape[-1] < 1:
+        raise ValueError(f"{name} must have at least 1 coordinate. Received: shape={tuple(positions.shape)}")
+    if positions.shape[-2] == 0:
+        raise ValueError(f"{name} must hold at least 1 point. Received: an empty cloud, shape={tuple(positions.shape)}")
+    check_finite(positions, name)
+
+
+def check_floats(values, name: str, *, ranks: tuple[int, ...]):
+    """Raises ValueError unless the rank is one of `ranks` and the dtype a floating one."""
+    if len(values.shape) not in ranks:
+        wanted = " or ".join(map(str, ranks))
+        raise ValueError(f"{name} must have {wanted} axes. Received: shape={tuple(values.shape)}")
+    if "float" not in keras.backend.standardize_dtype(values.dtype):
+        raise ValueError(f"{name} must be floating-point. Received: dtype={values.dtype}")
+
+
+def check_finite(values, name: str):
+    """Raises ValueError if a value at hand is NaN or infinite; names the first."""
+    array = value_at_hand(values)
+    if array is None:
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name} must be finite. Received: {array[where]} at {where}, {int(bad.sum())} such values")
+
+
+def check_neighbors(neighbors, num_points: int | None, name: str = "neighbors", *, of: str = "positions"):
+    """Raises ValueError unless `neighbors` is (B, M, K) of integers below `num_points`, with K static, at least 1."""
+    if len(neighbors.shape) != 3:
+        raise ValueError(
+            f"{name} must have 3 axes: clouds, points, neighbours. Received: shape={tuple(neighbors.shape)}"
+        )
+    if "int" not in keras.backend.standardize_dtype(neighbors.dtype):
+        raise ValueError(f"{name} must be integers. Received: dtype={neighbors.dtype}")
+    if neighbors.shape[2] is None or neighbors.shape[2] < 1:
+        raise ValueError(f"{name} must have a fixed number of neighbours. Received: shape={tuple(neighbors.shape)}")
+    array = value_at_hand(neighbors)
+    if array is None or num_points is None or array.size == 0:
+        return
+    if array.max() >= num_points:
+        where = tuple(int(i) for i in np.argwhere(array >= num_points)[0])
+        raise ValueError(
+            f"{name} must be less than the {num_points} points of {of}. Received: {array[where]} at {where}"
+        )
+
+
+def check_same(axis_name: str, **sizes: int | None):
+    """Raises ValueError if two of the known sizes, by the names of their tensors, differ."""
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if len(set(known.values())) > 1:
+        listed = ", ".join(f"{name} has {size}" for name, size in known.items())
+        raise ValueError(f"the tensors must agree in {axis_name}. Received: {listed}")
+
+
+def check_k(k: int, num_points: int | None, name: str = "positions"):
+    """Raises ValueError unless 1 <= k <= num_points."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1. Received: k={k}")
+    if num_points is not None and num_points < k:
+        raise ValueError(f"{name} must hold at least k ({k}) points. Received: {num_points}")
+
+
+def value_at_hand(tensor) -> np.ndarray | None:
+    """The values of an array or eager tensor; None of a symbolic one."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    if isinstance(tensor, keras.KerasTensor):
+        return None
+    try:
+        return np.asarray(tensor)
+    except (NotImplementedError, TypeError):  # TensorFlow's and JAX's tensors of a graph being traced.
+        return None

@@ -1,0 +1,191 @@
+"""The networks for point clouds that a config may choose from, as sections of it, and what their runs share.
+
+Keras is imported when a network is built, not before, so that configs can be checked without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tfdlcv.config import Section
+from tfdlcv.data.pyramid import PyramidSpec
+from tfdlcv.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfdlcv.data.pipeline import Datasets, Split
+    from tfdlcv.data.point_clouds import CloudData
+
+_SPACING_CLOUDS = 8  # Enough for a mean; each is read or generated before training starts.
+
+Filters = tuple[Annotated[int, Field(ge=1)], ...]
+Sampling = Literal["inverse_density", "random"]
+
+
+class _FlexConfig(Section):
+    neighbors: int = Field(9, ge=2)
+    ratio: int = Field(4, ge=2)
+    """Points of a level for one of the next."""
+    sampling: Sampling = "inverse_density"
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class FlexClassifierConfig(_FlexConfig):
+    """Stages of flex-convolutions, then the mean and maximum over points."""
+
+    name: Literal["flex_classifier"]
+    filters: Filters = Field((64, 128, 256), min_length=1)
+    blocks: int = Field(1, ge=0)
+    hidden_units: int = Field(256, ge=1)
+
+
+class FlexMnist3dConfig(Section):
+    """The demonstration network of the flex-convolution's authors; needs 1,024 points and K = 16 for theirs."""
+
+    name: Literal["flex_mnist3d"]
+    neighbors: int = Field(16, ge=2)
+    head: Literal["flex", "max"] = "flex"
+    sampling: Sampling = "inverse_density"
+
+
+class PointNetConfig(Section):
+    """PointNet without alignment networks; a baseline that knows no neighbours."""
+
+    name: Literal["pointnet"]
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class FlexUnetConfig(_FlexConfig):
+    """U-Net of flex-convolutions."""
+
+    name: Literal["flex_unet"]
+    filters: Filters = Field((32, 64, 128, 256), min_length=1)
+    encoder_blocks: int = Field(1, ge=1)
+    decoder_blocks: int = Field(1, ge=0)
+    upsampling: Literal["nearest", "inverse_distance"] = "inverse_distance"
+    upsampling_neighbors: int = Field(3, ge=1)
+
+
+ClassifierNetworkConfig = Annotated[
+    FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig, Field(discriminator="name")
+]
+SegmenterNetworkConfig = Annotated[FlexUnetConfig | PointNetConfig, Field(discriminator="name")]
+NetworkConfig = FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig | FlexUnetConfig
+
+
+def pyramid_of(model: NetworkConfig) -> PyramidSpec:
+    """What the network wants to know of a cloud."""
+    match model:
+        case PointNetConfig():
+            return PyramidSpec(neighbors=0)
+        case FlexMnist3dConfig():
+            return PyramidSpec(neighbors=model.neighbors, levels=4, sampling=model.sampling)
+        case _:
+            return PyramidSpec(
+                neighbors=model.neighbors,
+                levels=len(model.filters),
+                ratio=model.ratio,
+                upsampling_neighbors=getattr(model, "upsampling_neighbors", 0),
+                sampling=model.sampling,
+            )
+
+
+def check_points(model: NetworkConfig, points: int):
+    """For validators of configs: raises a ValueError if clouds of so many points are too small for the network."""
+    spec = pyramid_of(model)
+    if spec.neighbors and points < spec.neighbors:
+        raise ValueError(f"data.points ({points}) must be at least model.neighbors ({spec.neighbors})")
+    if spec.neighbors and points < spec.ratio ** (spec.levels - 1):
+        raise ValueError(
+            f"data.points ({points}) must be at least {spec.ratio ** (spec.levels - 1)}, so that a point is left "
+            f"on the last of {spec.levels} levels"
+        )
+
+
+def build_classifier(model: NetworkConfig, *, num_classes: int, features: int, points: int) -> keras.Model:
+    """The network that the section names, to logits of clouds."""
+    from tfdlcv import models
+
+    match model:
+        case FlexClassifierConfig():
+            options = model.model_dump(exclude={"name", "sampling"})
+            return models.flex_classifier(num_classes, features=features, **options)
+        case FlexMnist3dConfig():
+            options = model.model_dump(exclude={"name", "sampling"})
+            return models.flex_mnist3d(num_classes, features=features, points=points, **options)
+        case PointNetConfig():
+            return models.pointnet_classifier(num_classes, features=features, dropout=model.dropout)
+    raise TypeError(f"not a classifier's section: {model}")
+
+
+def build_segmenter(model: NetworkConfig, *, num_classes: int, features: int) -> keras.Model:
+    """The network that the section names, to logits of points."""
+    from tfdlcv import models
+
+    if isinstance(model, FlexUnetConfig):
+        options = model.model_dump(exclude={"name", "sampling"})
+        return models.flex_unet(num_classes, features=features, **options)
+    return models.pointnet_segmenter(num_classes, features=features, dropout=model.dropout)
+
+
+def build_cloud_datasets(data: CloudData, config: Any, *, label_of: Literal["cloud", "point"]) -> Datasets:
+    """Splits with pyramids, augmentation, and the facts that networks and predictions need."""
+    from tfdlcv.data.cloud_augmentation import build_cloud_augmentation
+    from tfdlcv.data.pipeline import Datasets
+    from tfdlcv.data.point_clouds import cloud_split, feature_columns
+
+    columns = feature_columns(config.data.features, num_categories=len(data.category_names))
+    options = {
+        "points": data.points,
+        "features": config.data.features,
+        "spec": pyramid_of(config.model),
+        "label_of": label_of,
+        "centre": data.centre,
+        "up_axis": data.up_axis,
+        "num_categories": len(data.category_names),
+        "keep": getattr(config.data, "keep_in_memory", True),
+    }
+    for part in ("train", "validation"):
+        if not len(getattr(data, part)):
+            raise UserError(f"data {config.data.name} has no {part} clouds")
+    splits = {
+        part: None if source is None else cloud_split(source, **options)
+        for part, source in (("train", data.train), ("validation", data.validation), ("test", data.test))
+    }
+    facts = {
+        "class_names": list(data.class_names),
+        "features": list(config.data.features),
+        "num_features": max(place.stop for place in columns.values()),
+        "points": data.points,
+        "centre": data.centre,
+        "up_axis": data.up_axis,
+        "category_names": list(data.category_names),
+        "label_category": list(data.label_category),
+    }
+    augment = build_cloud_augmentation(config.data.augmentation, columns, up_axis=data.up_axis)
+    return Datasets(splits["train"], splits["validation"], splits["test"], facts, augment)
+
+
+def mean_spacing(split: Split) -> float:
+    """Mean distance of a point to the one nearest to it, in some clouds of the split."""
+    import numpy as np
+    from scipy.spatial import cKDTree
+
+    from tfdlcv.data.point_clouds import examples
+
+    clouds = examples(split, range(min(_SPACING_CLOUDS, split.num_examples)))["positions"]
+    return float(np.mean([cKDTree(positions).query(positions, k=2)[0][:, 1].mean() for positions in clouds]))
+
+
+def task_options(trainer: Any) -> dict[str, Any]:
+    """What every task takes from the trainer's section."""
+    from tfdlcv.training import strategies
+
+    return {
+        "xla": strategies.use_xla(trainer),
+        "accumulation_steps": trainer.accumulation_steps,
+        "ema_momentum": trainer.ema_momentum,
+    }
