@@ -31,6 +31,7 @@ from benchmarks.train_step import machine
 from tfdlcv.ops import class_semantics, prototype_separation, prototypes
 
 ROOT = pathlib.Path(__file__).parents[1]
+COMMAND = "python -m benchmarks.prototypes"
 SIZES = [
     (10, 2),
     (10, 3),
@@ -59,7 +60,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "prototypes.json")
     parser.add_argument("--fresh", action="store_true", help="measure every row again")
     arguments = parser.parse_args()
-    facts = {"machine": machine(), "versions": versions(), "seeds": list(SEEDS)}
+    facts = {"command": COMMAND, "machine": machine(), "versions": versions(), "seeds": list(SEEDS)}
     report = None if arguments.fresh else read_report(arguments.output, facts)
     report = report or {"date": today(), **facts, "separation": {}, "semantics": {}}
     for num_classes, dimensions in SIZES:

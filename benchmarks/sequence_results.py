@@ -40,8 +40,12 @@ def planned_runs() -> dict[str, Run]:
     """Every run by name, the quick and decisive ones first."""
     runs = {"copy_1000_tcn": Run("tcn_copy_memory_1000", (), "loss", 3.5e-5)}
     runs["adding_600_tcn"] = Run("tcn_adding_600", (), "loss", 5.8e-5)
-    # Without dropout, as the authors' code has it unless told otherwise.
-    runs["copy_1000_tcn_no_dropout"] = Run("tcn_copy_memory_1000", ("model.dropout=0.0",), "loss", 3.5e-5)
+    # Neither the paper nor its code lets the rate fall in these two; then the loss jumps from epoch to epoch. The code
+    # has no dropout in copy memory unless told otherwise, the paper has.
+    falling = "optimizer.learning_rate={name: cosine, peak: %s}"
+    changes = ("model.dropout=0.0", falling % 0.001, "trainer.epochs=25")
+    runs["copy_1000_tcn_falling_rate"] = Run("tcn_copy_memory_1000", changes, "loss", 3.5e-5)
+    runs["adding_600_tcn_falling_rate"] = Run("tcn_adding_600", (falling % 0.002,), "loss", 5.8e-5)
     published = {"lstm": (0.0204, 0.164), "gru": (0.0197, 5.3e-5), "rnn": (0.0202, 0.177)}
     for cell, (copy, _) in published.items():
         # At the baseline in the paper; a small part of the epochs bounds the cost of showing it.
@@ -51,7 +55,7 @@ def planned_runs() -> dict[str, Run]:
         for network in ("tcn", *RECURRENT):
             model = () if network == "tcn" else (f"model={{name: {network}, parameters: 66910}}",)
             # All four are clipped alike, as without it recurrent networks fail; the paper tunes their clipping.
-            changes = (*model, "optimizer.clip_norm=1.0", f"data.order={order}", "trainer.epochs=10")
+            changes = (*model, "optimizer.clip_norm=1.0", f"data.order={order}", "trainer.epochs=8")
             runs[f"{kind}_mnist5k_{network}"] = Run("tcn_sequential_mnist5k", changes, "accuracy", None)
     # Figure 5: accuracy over the length; the TCN keeps 100 %, the others fall to chance. About as many parameters.
     for blanks in (25, 50, 100, 200):

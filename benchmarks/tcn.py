@@ -14,8 +14,9 @@ MNIST. Contenders of training, each a process of its own, as far as their packag
 
 Every round trains each contender for the same number of steps, one contender after the other, in an order that rotates;
 ratios are medians over rounds of the ratio within the round. Data are one resident batch of random numbers: only the
-step is timed. Streaming: one frame of one sequence by `TcnStream`, early and after 20,000 frames, against running the
-network again on the window of its receptive field. Prints a table and writes results/tcn_<machine>.json.
+step is timed. Streaming: one frame of one sequence by `TcnStream`, after 200 and 20,000 frames, against running the
+network again on the window of its receptive field. Prints a table and writes results/tcn_<machine>.json; of a report
+with the same machine, versions and settings, networks that are not raced this time are kept.
 """
 
 import argparse
@@ -66,23 +67,30 @@ def main():
     if arguments.worker:
         return work(arguments)
     contenders = arguments.contenders or [n for n, package in PACKAGES.items() if importlib.util.find_spec(package)]
-    report = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+    facts = {
         "machine": machine(),
         "versions": {**versions(), **version_of_keras_tcn()},
         "settings": {name: getattr(arguments, name) for name in ("steps", "rounds", "threads", "frames")},
-        "load_average_before": os.getloadavg()[0],
-        "training": {name: race(name, contenders, arguments) for name in arguments.networks},
-        "streaming": {},
     }
-    for name in arguments.networks if arguments.frames else ():
-        result = json.loads(start_worker("streaming", name, arguments).communicate()[0].splitlines()[-1])
-        report["streaming"][name] = result
-        print(f"streaming {name}: " + ", ".join(f"{key} {value:,.0f}" for key, value in result.items()))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"tcn_{machine_name(report['machine'])}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path = arguments.output / f"tcn_{machine_name(facts['machine'])}.json"
+    networks = measured_before(path, facts)
+    for name in arguments.networks:
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+        networks[name] = {"date": date, "load_average_before": os.getloadavg()[0]}
+        networks[name]["training"] = race(name, contenders, arguments)
+        if arguments.frames:
+            result = json.loads(start_worker("streaming", name, arguments).communicate()[0].splitlines()[-1])
+            networks[name]["streaming"] = result
+            print(f"{name:18} streaming  " + "  ".join(f"{key} {value:,.0f}" for key, value in result.items()))
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**facts, "networks": networks}, indent=1) + "\n", encoding="utf-8")
     print(path)
+
+
+def measured_before(path, facts):
+    """What the report at `path` has of networks, if machine, versions and settings were the same."""
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return report.get("networks", {}) if all(report.get(name) == fact for name, fact in facts.items()) else {}
 
 
 def version_of_keras_tcn():

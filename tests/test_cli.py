@@ -50,7 +50,7 @@ def toy_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tfdlcv.systems.toy.toy", sys.modules[Config.__module__])
     from tfdlcv.training import run
 
-    for name in ("train", "evaluate", "predict", "export"):
+    for name in ("train", "evaluate", "predict", "features", "export"):
         monkeypatch.setattr(run, name, mock.create_autospec(getattr(run, name)))
     monkeypatch.setattr("tfdlcv.quiet_import.import_tensorflow", lambda: None)
     folder = tmp_path / "run"
@@ -75,7 +75,7 @@ def command(capsys):
 def test_help_lists_every_command(command):
     status, output, _ = command("--help")
     assert status == 0
-    for name in ("train", "evaluate", "predict", "export", "systems", "schema"):
+    for name in ("train", "evaluate", "predict", "features", "export", "systems", "schema"):
         assert f"\n  {name} " in output
 
 
@@ -182,6 +182,16 @@ def test_predict_names_every_missing_file_unless_they_may_be_skipped(toy_run, co
     assert command(*arguments) == (2, "", "a.png: no such file\nb.png: no such file\n")
     run.predict.assert_not_called()
     assert command(*arguments, "--on-error", "skip")[0] == 0
+
+
+def test_features_hands_over_files_layer_and_output(toy_run, command):
+    from tfdlcv.training import run
+
+    run.features.return_value = Path("out.npz")
+    arguments = ("features", toy_run, toy_run / "image.png", "--layer", "pool")
+    assert command(*arguments, "--output", "out.npz") == (0, "Features are in out.npz\n", "")
+    run.features.assert_called_once_with(toy_run, [toy_run / "image.png"], "pool", Path("out.npz"), "stop")
+    assert command("features", toy_run, "a.png", "--layer", "pool") == (2, "", "a.png: no such file\n")
 
 
 def test_export_prints_where_the_model_is(toy_run, command):

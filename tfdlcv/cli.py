@@ -181,7 +181,7 @@ def features(
 ) -> None:
     """Write what a layer of the network makes of image files.
 
-    The .npz file holds `features`, a row for each image, and `file`.
+    The .npz file holds `features`, a row for each image, and `files`, their names.
     """
     _run_config(run_dir)
     _check_images(images, on_error)

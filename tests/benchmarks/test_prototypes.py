@@ -25,6 +25,7 @@ def test_rows_are_measured_once(small, monkeypatch, tmp_path, capsys):
     assert row["bound_kind"] == "exact" and len(row["ours"]["max_cosine"]) == len(prototypes.SEEDS)
     assert row["bound"] - 1e-6 <= min(row["ours"]["max_cosine"]) <= min(row["paper 10k"]["max_cosine"])
     assert {"python", "numpy", "scipy", "algorithm"} <= set(report["versions"])
+    assert report["command"] == "python -m benchmarks.prototypes" and report["seeds"] == [0, 1, 2]
     assert "0.2101" in capsys.readouterr().out
     monkeypatch.setattr(prototypes, "measure_separation", None)  # A call would fail.
     call(monkeypatch, path)

@@ -91,10 +91,11 @@ def test_strides_in_time_keep_the_last_frame():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": 0}, "kernel_size must be 1 number.* at least 1. Received: kernel_size=0"),
+        ({"kernel_size": 0}, "kernel_size must be 1 integer.* at least 1. Received: kernel_size=0"),
         ({"kernel_size": 2, "dilation_rate": 0}, "dilation_rate=0"),
         ({"kernel_size": 2, "dilation_rate": 2, "strides": 3}, "strides=3, dilation_rate=2"),
         ({"kernel_size": 2, "filters": 0}, "filters=0"),
+        ({"kernel_size": 2.5}, "kernel_size=2.5"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -104,8 +105,12 @@ def test_bad_arguments(arguments, message):
 
 def test_bad_shapes():
     with pytest.raises(ValueError, match="at least 1 step. Received: input shape \\(2, 0, 3\\)"):
-        CausalConv1D(3, 2).build((2, 0, 3))
-    with pytest.raises(ValueError, match="3 number"):
+        CausalConv1D(3, 2)(np.zeros((2, 0, 3), "float32"))
+    with pytest.raises(ValueError, match="at least 1 step. Received: input shape \\(1, 0, 4, 4, 1\\)"):
+        CausalConv3D(3, 2)(np.zeros((1, 0, 4, 4, 1), "float32"))
+    with pytest.raises(ValueError, match="at least 3 rows and 5 columns.* input shape \\(1, 2, 3, 4, 1\\)"):
+        CausalConv3D(3, (1, 3, 5), padding="valid")(np.zeros((1, 2, 3, 4, 1), "float32"))
+    with pytest.raises(ValueError, match="3 integer.*kernel_size=\\(2, 2\\)"):
         CausalConv3D(3, (2, 2))
     with pytest.raises(ValueError, match="time_padding='last'"):
         CausalConv3D(3, 2, time_padding="last")

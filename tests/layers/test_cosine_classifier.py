@@ -33,6 +33,14 @@ def test_float32_under_every_policy(policy):
     outputs = network(np.random.default_rng(0).standard_normal((3, 5)))
     assert outputs.dtype == tf.float32
     assert np.abs(outputs).max() <= 1 + 1e-6
+    embeddings = np.random.default_rng(1).standard_normal((5, 2)).astype("float32")
+    layer = CosineClassifier(3)
+    expected = layer(embeddings)  # Builds it.
+    keras.config.set_dtype_policy("float32")
+    exact = CosineClassifier(3)
+    exact.build((None, 2))
+    exact.set_weights(layer.get_weights())
+    np.testing.assert_allclose(expected, exact(embeddings), atol=1e-6)
 
 
 def test_error():

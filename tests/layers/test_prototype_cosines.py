@@ -31,6 +31,14 @@ def test_float32_under_every_policy(policy):
     assert network.output.dtype == "float32" and network.output.shape == (None, 5)
     assert network(np.ones((2, 3))).dtype == tf.float32
     np.testing.assert_array_equal(network.layers[-1].prototypes, points)
+    embeddings = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+    expected = embeddings @ points.T / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    np.testing.assert_allclose(PrototypeCosines(points)(embeddings), expected, atol=1e-6)
+    # In a network, behind a layer of float32.
+    embedding = keras.layers.Dense(4, dtype="float32")(inputs)
+    network = keras.Model(inputs, [embedding, PrototypeCosines(points)(embedding)])
+    z, cosines = (np.asarray(output) for output in network(embeddings[:, :3]))
+    np.testing.assert_allclose(cosines, z @ points.T / np.linalg.norm(z, axis=1, keepdims=True), atol=1e-6)
 
 
 def test_weights_bring_their_prototypes():

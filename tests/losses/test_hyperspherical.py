@@ -128,6 +128,16 @@ def test_config_round_trip(loss):
     assert copy.get_config() == loss.get_config()
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_at_an_embedding_of_zero_is_finite(name):
+    dimensions = 4 if name == "joint" else 3
+    truth = {"label": [1, 2], "value": [0.5, 1.0]}
+    truth = truth if name == "joint" else truth["value" if name == "regression" else "label"]
+    losses, gradient = value_and_gradient(LOSSES[name], truth, np.zeros((2, dimensions)))
+    assert np.isfinite(losses).all() and np.isfinite(gradient).all()
+    assert 0 < np.abs(gradient).max() <= 4000
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_float32_inside_half_precision(dtype):
     """Of embeddings about a degree off, in half precision, the loss is that of the embedding as it is, to float32."""

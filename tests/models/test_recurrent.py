@@ -104,7 +104,7 @@ def test_gradient_norm_by_hand():
         ({"units": 0}, "units=0"),
         ({"layers": 0}, "layers=0"),
         ({"cell": "elman"}, "cell='elman'"),
-        ({"input_shape": (0, 1)}, "Received: \\(0, 1\\)"),
+        ({"input_shape": (0, 1)}, "Received: input_shape=\\(0, 1\\)"),
     ],
 )
 def test_bad_arguments(arguments, message):

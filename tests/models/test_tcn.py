@@ -153,15 +153,15 @@ def test_reload(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": 0}, "kernel_size must be at least 1. Received: kernel_size=0"),
-        ({"levels": 0}, "levels must be at least 1. Received: levels=0"),
+        ({"kernel_size": 0}, "kernel_size must be an integer of at least 1. Received: kernel_size=0"),
+        ({"levels": 0}, "levels must be an integer of at least 1. Received: levels=0"),
         ({"filters": -1}, "filters=-1"),
         ({"outputs": 0}, "outputs=0"),
         ({"last_filters": 0}, "last_filters=0"),
         ({"dropout": 1.5}, "dropout=1.5"),
         ({"input_shape": (0, 1)}, "at least 1 step. Received: input_shape=\\(0, 1\\)"),
-        ({"input_shape": (5,)}, "Received: \\(5,\\)"),
-        ({"input_shape": (5, None)}, "Received: \\(5, None\\)"),
+        ({"input_shape": (5,)}, "input_shape=\\(5,\\)"),
+        ({"input_shape": (5, None)}, "input_shape=\\(5, None\\)"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -170,6 +170,13 @@ def test_bad_arguments(arguments, message):
         models.tcn(**{**defaults, "last_step_only": True, **arguments})
 
 
+@pytest.mark.parametrize("last_step_only", [True, False])
+def test_a_sequence_without_a_step(last_step_only):
+    network = models.tcn((None, 2), filters=3, kernel_size=2, levels=2, outputs=1, last_step_only=last_step_only)
+    with pytest.raises(ValueError, match="at least 1 step. Received: input shape \\(4, 0, 2\\)"):
+        network(np.zeros((4, 0, 2), "float32"))
+
+
 def test_bad_receptive_field():
-    with pytest.raises(ValueError, match="kernel_size=0, levels=3"):
+    with pytest.raises(ValueError, match="kernel_size=0"):
         models.receptive_field(0, 3)

@@ -1,18 +1,32 @@
 """Every YAML file of configs/ trains a few steps, evaluates and exports, on small data of the layout it asks for."""
 
+import importlib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 from scipy.io import savemat
 
+from tests.data.published_clouds import (
+    write_meshes,
+    write_modelnet_resampled,
+    write_s3dis,
+    write_shapenet_part,
+    write_stanford_2d3ds,
+)
 from tests.data.published_layouts import write_cifar100, write_cub200, write_omniart
+from tfdlcv import models
 from tfdlcv.config import load_config
 from tfdlcv.data.music import generate_piece
 from tfdlcv.training import run
 
+# The package's own attributes of these names are the functions.
+densenet, resnet, resnext, wide_resnet = (
+    importlib.import_module(f"tfdlcv.models.{name}") for name in ("densenet", "resnet", "resnext", "wide_resnet")
+)
 REPOSITORY = Path(__file__).parent.parent.parent
 FILES = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / "configs").rglob("*.yaml"))
 SHORT = (
@@ -77,12 +91,24 @@ WRITERS = {
     "image_folder": write_image_folder,
     "image_table": write_omniart,
     "jsb": write_music,
+    "mesh_files": write_meshes,
     "mnist": write_mnist,
+    "modelnet": write_modelnet_resampled,
     "nottingham": write_music,
+    "s3dis": write_s3dis,
+    "shapenet_part": write_shapenet_part,
+    "stanford_2d3ds": write_stanford_2d3ds,
 }
 
-# By the network's name: a form of it that trains here in seconds. The published forms are counted in
+# What a network costs here is mostly the time to build its graphs, which grows with its layers. So each trains in a
+# form that has every kind of its units, few of each. The published forms are counted in
 # tests/models/test_parameter_counts.py.
+FEW_UNITS = (
+    (resnet._UNITS, (1, 1, 1, 1)),
+    (resnext._UNITS, (1, 1, 1, 1)),
+    (wide_resnet._UNITS, (1, 1, 1, 1)),
+    (densenet._LAYERS, (2, 2, 2, 2)),
+)
 SMALLER = {
     "wide_resnet_cifar": ["model.depth=10", "model.width=2"],
     "resnext_cifar": ["model.depth=11", "model.cardinality=2", "model.group_width=8"],
@@ -98,7 +124,7 @@ NEED_SIZE_65 = ("alexnet", "zfnet", "googlenet")
 def smaller_network(path: Path) -> list[str]:
     config = load_config(REPOSITORY / path)
     overrides = [*SMALLER.get(config.model.name, [])]
-    if config.model.name == "resnet" and config.model.depth == 164:
+    if config.model.name == "resnet" and config.model.depth in (32, 164):
         overrides.append("model.depth=20")
     if getattr(config.data, "image_size", None) == IMAGENET_SIZE:
         size = 65 if config.model.name in NEED_SIZE_65 else 32
@@ -107,11 +133,22 @@ def smaller_network(path: Path) -> list[str]:
         overrides += [f"data.image_size=[{size},{size}]", "data.validation_fraction=0.2", "data.test_fraction=0.2"]
         overrides += ["trainer.epochs=1", "trainer.steps_per_epoch=3"]
     # Times of the published training, which are beyond the end of this one.
+    if config.optimizer.learning_rate.warmup_epochs >= 3:
+        overrides.append("optimizer.learning_rate.warmup_epochs=0.25")
     times = getattr(config.optimizer.learning_rate, "boundary_epochs", ())
     if times:
         early = [0.25 * place for place in range(1, len(times) + 1)]
         overrides.append(f"optimizer.learning_rate.boundary_epochs={early}")
     return overrides
+
+
+def pretrained_weights(path: Path, folder: Path) -> list[str]:
+    """Of a network for other classes, in place of a run that the config names."""
+    model = load_config(REPOSITORY / path).model
+    if getattr(model, "pretrained", None) is None:
+        return []
+    models.resnet_cifar((28, 28, 1), num_classes=3, depth=model.depth).save(folder / "pretrained.keras")
+    return [f"model.pretrained={folder / 'pretrained.keras'}"]
 
 
 def smaller_sequence_network(path: Path) -> list[str]:
@@ -122,14 +159,35 @@ def smaller_sequence_network(path: Path) -> list[str]:
     return ["model.filters=32", *(["model.embedding_size=32"] if tied_to_filters else [])]
 
 
+def smaller_clouds(path: Path) -> list[str]:
+    config = load_config(REPOSITORY / path)
+    fewer = ["data.train_examples=24"] if hasattr(config.data, "train_examples") else []
+    if len(getattr(config.model, "filters", ())) > 3:
+        fewer.append("model.filters=[8,8,8]")
+    return [*fewer, "data.points=256"]
+
+
 def small_data(path: Path, folder: Path) -> list[str]:
     data = load_config(REPOSITORY / path).data
     if data.name not in WRITERS:
-        smaller = ("train_limit=64", "validation_examples=16", "test_examples=16")
-        return [f"data.{each}" for each in smaller if hasattr(data, each.partition("=")[0])]
+        smaller = ("validation_examples=16", "test_examples=16")
+        smaller += () if getattr(data, "examples_per_class", None) else ("train_limit=64",)
+        overrides = [f"data.{each}" for each in smaller if hasattr(data, each.partition("=")[0])]
+        if data.name in ("mnist5k", "rotated_digits"):
+            overrides.append("trainer.evaluation_batch_size=200")  # There are 1,000 test digits.
+        return overrides
     WRITERS[data.name](folder)
     caching = [f"data.cache_folder={folder}/cache"] if hasattr(data, "cache_folder") else []
     return [f"data.folder={folder}", *caching]
+
+
+@pytest.fixture(autouse=True)
+def few_units(monkeypatch):
+    for units_by_depth, few in FEW_UNITS:
+        for depth in units_by_depth:
+            monkeypatch.setitem(units_by_depth, depth, few)
+    yield
+    keras.backend.clear_session()
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -137,7 +195,9 @@ def test_it_trains_evaluates_and_exports(path, tmp_path):
     (tmp_path / "data").mkdir()
     overrides = [*SHORT, f"trainer.run_dir={tmp_path / 'run'}", *small_data(path, tmp_path / "data")]
     overrides += smaller_network(path) if {"classification", "hyperspherical"} & {*path.parts} else []
+    overrides += pretrained_weights(path, tmp_path)
     overrides += smaller_sequence_network(path) if "sequence" in path.parts else []
+    overrides += smaller_clouds(path) if "pointcloud" in path.parts else []
     results = run.train(load_config(REPOSITORY / path, overrides))
     assert results["steps"] == 3
     assert np.isfinite([results["test"]["loss"], results["validation"]["loss"]]).all()

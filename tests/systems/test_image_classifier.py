@@ -104,7 +104,7 @@ def test_metrics_hold_the_tables_of_the_test_set(finished):
     "model, data, parameters",
     [
         ("{name: mlp, hidden_units: []}", "{name: digits8x8}", 650),
-        ("{name: lenet5}", "{name: mnist5k, train_limit: 300}", 61_706),
+        ("{name: lenet5, variant: original}", "{name: mnist5k, train_limit: 300}", 60_000),
         ("{name: lenet5, activation: relu}", "{name: mnist5k, padding: 2, train_limit: 300}", 61_706),
         ("{name: resnet, depth: 20}", "{name: digits8x8, channels: 3}", 272_474),
         ("{name: resnet, depth: 20, shortcut: identity}", "{name: digits8x8, channels: 3}", 269_722),
@@ -194,6 +194,21 @@ def test_pixels_are_scaled_as_the_config_says(tmp_path):
     kernel.assign(np.ones(kernel.shape))
     logits = network(np.full((1, 1, 1, 1), 153, "uint8"))
     assert float(logits[0, 0]) == pytest.approx((0.6 - 0.2) / 0.4, rel=1e-5)
+
+
+@pytest.mark.parametrize("threshold, second", [("null", 0.3), ("0.2", 1.0), ("0.5", 0.0)])
+def test_binary_cross_entropy_asks_for_each_class_of_a_blended_image(tmp_path, threshold, second):
+    """Probabilities 1/2, at which both answers cost the same, and 3/4; `second` is the target of the second class."""
+    overrides = (f"loss={{name: binary_cross_entropy, target_threshold: {threshold}}}", "model.dropout=0.0")
+    facts = {"class_names": ["a", "b"], "class_counts": [1, 1], "image_shape": [8, 8, 1]}
+    task = image_classifier.build_task(tiny_config(tmp_path, *overrides), facts)
+    soft = tf.constant([[0.7, 0.3]])
+    batch = {"label": tf.constant([0]), "soft_label": soft, "valid": tf.constant([True])}
+    losses = task.players[0].losses(batch, tf.constant([[0.0, np.log(3.0)]], tf.float32))
+    expected = np.log(2) - second * np.log(0.75) - (1 - second) * np.log(0.25)
+    assert {name: float(value) for name, value in losses.items()} == {
+        "binary_cross_entropy": pytest.approx(expected, rel=1e-5)
+    }
 
 
 def test_an_image_folder_of_ones_own(tmp_path):

@@ -10,7 +10,7 @@ from tests.training.runs import tiny_config
 from tfdlcv.errors import UserError
 from tfdlcv.systems import image_features
 from tfdlcv.systems.networks import body_of
-from tfdlcv.training import run
+from tfdlcv.training import resuming, run
 
 CONVOLUTIONAL = ("model={name: lenet5}", "data={name: mnist5k, train_limit: 100}", "trainer.batch_size=20")
 
@@ -37,9 +37,9 @@ def test_features_are_the_layers_outputs_in_the_order_of_the_files(finished, ima
     path = run.features(finished, [folder], "s4", tmp_path / "here" / "s4")
     assert path == tmp_path / "here" / "s4"
     with np.load(path, allow_pickle=False) as file:
-        features, names = file["features"], file["file"]
+        features, names = file["features"], file["files"]
     assert [*names] == sorted(str(path) for path in folder.iterdir())
-    body = body_of(run._load_run(finished)[3].network)
+    body = body_of(resuming.load_run(finished)[3].network)
     x = (pixels[..., None] / 255 - 0.5) / 0.5
     for name in ("pad", "c1", "s2", "c3", "s4"):
         x = body.get_layer(name)(x)
@@ -68,7 +68,7 @@ def test_files_that_are_no_images(finished, images, tmp_path, capsys):
         run.features(finished, [bad], "f6", tmp_path / "f6.npz")
     path = run.features(finished, [bad, images[0] / "01.png"], "f6", tmp_path / "f6.npz", on_error="skip")
     assert "1 of 2 files were skipped" in capsys.readouterr().out
-    assert [*np.load(path)["file"]] == [str(images[0] / "01.png")]
+    assert [*np.load(path)["files"]] == [str(images[0] / "01.png")]
     with pytest.raises(UserError, match="there is no image to take features of"):
         run.features(finished, [bad], "f6", tmp_path / "none.npz", on_error="skip")
     assert not (tmp_path / "none.npz").exists()

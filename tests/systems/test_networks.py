@@ -12,7 +12,8 @@ from tfdlcv import models
 from tfdlcv.errors import ConfigError, UserError
 from tfdlcv.systems import networks
 from tfdlcv.systems.classification import image_classifier
-from tfdlcv.training import run
+from tfdlcv.systems.networks import body_of
+from tfdlcv.training import resuming, run
 
 QUICK = ("trainer.epochs=1", "trainer.steps_per_epoch=1", "trainer.batch_size=8")
 SGD = "optimizer={name: sgd, learning_rate: 0.001}"
@@ -22,10 +23,6 @@ def build(path, model, size=32, num_classes=3):
     return networks.build_image_network(
         tiny_config(path, f"model={model}").model, image_shape=(size, size, 3), outputs=num_classes
     )
-
-
-def body_of(network):
-    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +41,7 @@ def body_of(network):
         ),
         ("{name: mobilenet, width: 0.5}", lambda body: body.get_layer("stem_conv").filters == 16),
         ("{name: mobilenet, batch_norm: synchronized}", lambda body: body.get_layer("stem_norm").synchronized),
+        ("{name: lecture_convnet, dropout: 0.3}", lambda body: body.get_layer("dropout").rate == 0.3),
         ("{name: perceptron}", lambda body: not np.any(body.get_layer("logits").kernel)),
     ],
 )
@@ -61,6 +59,7 @@ def test_options_reach_the_network(model, check, tmp_path):
         ("{name: resnet, depth: 20, stride_on: 1x1}", "stride_on 1x1 needs depth 50, 101 or 152"),
         ("{name: resnet, stochastic_depth: 1.0}", "stochastic_depth: must be"),
         ("{name: googlenet, dropout: 2.0}", "dropout: must be"),
+        ("{name: lenet5, variant: original, activation: relu}", "variant original has its own tanh: .* not relu"),
     ],
 )
 def test_wrong_options(model, message, tmp_path):
@@ -181,7 +180,7 @@ def test_frozen_layers_keep_weights_and_statistics_in_training(tmp_path):
     keras.utils.set_random_seed(config.trainer.seed)
     before = body_of(image_classifier.build_task(config, facts).network)
     run.train(config)
-    _, _, _, task, _ = run._load_run(tmp_path / "run")
+    _, _, _, task, _ = resuming.load_run(tmp_path / "run")
     after = body_of(task.network)
     for one, two in zip(before.weights, after.weights, strict=True):
         frozen = one.path.startswith(("stem", "stage1"))

@@ -20,7 +20,7 @@ def test_neighbours_stay_neighbours():
     np.testing.assert_array_equal(labels[distances.argmin(axis=1)], labels)
 
 
-def test_the_seed_decides():
+def test_the_same_embeddings_make_the_same_map():
     embeddings = clusters(4)[0]
     np.testing.assert_array_equal(tsne(embeddings), tsne(embeddings))
 

@@ -186,7 +186,8 @@ def _furnished_room(random: np.random.Generator) -> list[_Piece]:
             pieces += make(floor, random)
     for x, y, z in tops:
         if random.random() < 0.5:
-            pieces.append(_Piece("clutter", _thing(random, 0.1, 0.3).transformed(offset=(x, y, z)), _color(random)))
+            thing = _standing(_thing(random, 0.1, 0.3)).transformed(offset=(x, y, z))
+            pieces.append(_Piece("clutter", thing, _color(random)))
     return pieces
 
 
@@ -236,7 +237,9 @@ def _dining(floor: _Floor, tops, random) -> list[_Piece]:
     middle = floor.anywhere((width, depth) if turns == 0 else (depth, width), random)
     if middle is None:
         return []
-    pieces = [_Piece("table", _turned(_table_mesh(width, depth, height, random), turns, middle), _color(random))]
+    pieces = [
+        _Piece("table", _turned(_standing(_table_mesh(width, depth, height, random)), turns, middle), _color(random))
+    ]
     tops += [(*(np.array(middle) + random.uniform(-0.2, 0.2, 2)), height) for _ in range(int(random.integers(1, 3)))]
     color = _color(random)
     for side in range(4):
@@ -249,12 +252,21 @@ def _dining(floor: _Floor, tops, random) -> list[_Piece]:
         if not (0.3 < place[0] < floor.width - 0.3 and 0.3 < place[1] < floor.depth - 0.3):
             continue
         if floor.place((0.5, 0.5), tuple(place)) or random.random() < 0.3:
-            pieces.append(_Piece("chair", _turned(_chair_mesh(random), side + random.normal(0, 0.2), place), color))
+            pieces.append(
+                _Piece("chair", _turned(_standing(_chair_mesh(random)), side + random.normal(0, 0.2), place), color)
+            )
     return pieces
 
 
 def _chair_alone(floor: _Floor, random) -> list[_Piece]:
     return _anywhere("chair", (0.6, 0.6), floor, _chair_mesh, random)
+
+
+def _standing(mesh: Mesh) -> Mesh:
+    """Without the side that it stands on, which would lie in the floor."""
+    lowest = mesh.vertices[:, 2].min()
+    below = (mesh.vertices[mesh.triangles, 2] < lowest + 1e-6).all(axis=1)
+    return Mesh(mesh.vertices, mesh.triangles[~below])
 
 
 def _anywhere(
@@ -264,7 +276,7 @@ def _anywhere(
     middle = floor.anywhere(size, random)
     if middle is None:
         return []
-    return [_Piece(name, _turned(make(random), random.uniform(0, 4), middle), _color(random))]
+    return [_Piece(name, _turned(_standing(make(random)), random.uniform(0, 4), middle), _color(random))]
 
 
 def _at_wall(
@@ -275,7 +287,7 @@ def _at_wall(
     if found is None:
         return []
     middle, turns = found
-    return [_Piece(name, _turned(make(*size, random), turns, middle), _color(random))]
+    return [_Piece(name, _turned(_standing(make(*size, random)), turns, middle), _color(random))]
 
 
 def _sofa(floor: _Floor, random) -> list[_Piece]:

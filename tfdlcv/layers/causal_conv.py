@@ -6,8 +6,10 @@ Modeling", 2018, section 3.2. Keras has the 1-D form as `Conv1D(padding="causal"
 Shapes: B sequences, T steps, H rows, W columns, C channels, F filters.
 """
 
+import numbers
 import os
 import platform
+from collections.abc import Sequence
 from typing import Literal
 
 import keras
@@ -38,8 +40,8 @@ class _CausalConv(keras.layers.Layer):
         self.kernel_size = _per_axis("kernel_size", kernel_size, rank)
         self.dilation_rate = _per_axis("dilation_rate", dilation_rate, rank)
         self.strides = _per_axis("strides", strides, rank)
-        if filters < 1:
-            raise ValueError(f"filters must be at least 1. Received: filters={filters}")
+        if not isinstance(filters, numbers.Integral) or filters < 1:
+            raise ValueError(f"filters must be an integer of at least 1. Received: filters={filters}")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 "strides and dilation_rate must not both exceed 1. "
@@ -59,8 +61,6 @@ class _CausalConv(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        if input_shape[1] is not None and input_shape[1] < 1:
-            raise ValueError(f"a sequence must have at least 1 step. Received: input shape {tuple(input_shape)}")
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, channels, self.filters),
@@ -144,6 +144,7 @@ class CausalConv1D(_CausalConv):
 
     def convolution_op(self, inputs, kernel):
         """The convolution with any kernel (k, C, F), without bias and activation."""
+        _check_steps(inputs)
         stride = self.strides[0]
         steps = inputs.shape[1]
         if stride > 1 and steps is None:
@@ -210,6 +211,8 @@ class CausalConv3D(_CausalConv):
 
     def convolution_op(self, inputs, kernel):
         """The convolution with any kernel (k, kh, kw, C, F), without bias and activation."""
+        _check_steps(inputs)
+        self._check_frames(inputs.shape)
         steps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         if self.history and self.time_padding == "first":
             inputs = ops.concatenate([ops.repeat(inputs[:, :1], self.history, axis=1), inputs], axis=1)
@@ -237,6 +240,16 @@ class CausalConv3D(_CausalConv):
         """Every constructor argument."""
         return {**super().get_config(), "padding": self.padding, "time_padding": self.time_padding}
 
+    def _check_frames(self, shape):
+        """Eagerly, TensorFlow computes something of frames that are smaller than the kernel."""
+        spans = [(self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1 for axis in (1, 2)]
+        small = any(size is not None and size < span for size, span in zip(shape[2:4], spans, strict=True))
+        if self.padding == "valid" and small:
+            raise ValueError(
+                f"with padding 'valid', frames must have at least {spans[0]} rows and {spans[1]} columns, which the "
+                f"kernel spans. Received: input shape {tuple(shape)}"
+            )
+
     def _same(self, inputs, axis):
         """Padding before and after, as TensorFlow's "SAME" has it."""
         size = inputs.shape[1 + axis]
@@ -247,6 +260,12 @@ class CausalConv3D(_CausalConv):
         span = (self.kernel_size[axis] - 1) * self.dilation_rate[axis]
         total = max((-(-size // self.strides[axis]) - 1) * self.strides[axis] + span + 1 - size, 0)
         return (total // 2, total - total // 2)
+
+
+def _check_steps(inputs):
+    """Where the number of steps is known; TensorFlow's own message, if it has one, is of other shapes."""
+    if inputs.shape[1] == 0:
+        raise ValueError(f"a sequence must have at least 1 step. Received: input shape {tuple(inputs.shape)}")
 
 
 def _convolve(inputs, kernel, stride, dilation_rate):
@@ -270,7 +289,7 @@ def _has_dilated_kernel(dtype):
 
 def _per_axis(name, value, rank):
     """`value` for each axis, as ints of at least 1."""
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or min(values) < 1:
-        raise ValueError(f"{name} must be {rank} number(s) of at least 1. Received: {name}={value}")
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(values) != rank or any(not isinstance(each, numbers.Integral) or each < 1 for each in values):
+        raise ValueError(f"{name} must be {rank} integer(s) of at least 1. Received: {name}={value}")
     return values

@@ -30,7 +30,8 @@ class CosineClassifier(keras.layers.Layer):
     """
 
     def __init__(self, num_classes: int, *, kernel_initializer="glorot_uniform", **kwargs):
-        super().__init__(**kwargs)
+        # Without autocasting: under a policy of half precision, Keras would round the embeddings before `call`.
+        super().__init__(autocast=False, **kwargs)
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
         self.num_classes = num_classes

@@ -37,6 +37,7 @@ class FlexPooling(keras.layers.Layer):
         features, neighbors = inputs
         cloud_checks.check_floats(features, "features", ranks=(3,))
         cloud_checks.check_neighbors(neighbors, features.shape[1], of="features")
+        cloud_checks.check_same("the number of clouds", features=features.shape[0], neighbors=neighbors.shape[0])
         return flex.max_over_neighbors(features, neighbors)
 
     def compute_output_shape(self, input_shape):

@@ -50,20 +50,17 @@ class FlexUpsampling(keras.layers.Layer):
 
     def call(self, inputs, coarse_positions=None):
         """The upsampling; see the class."""
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 3:
-            raise ValueError(f"{self.name} takes [features, positions, neighbors]. Received: {inputs}")
+        cloud_checks.check_triple([tuple(x.shape) for x in inputs], self.name)
         features, positions, neighbors = inputs
         cloud_checks.check_floats(features, "features", ranks=(3,))
-        cloud_checks.check_floats(positions, "positions", ranks=(3,))
         cloud_checks.check_positions(positions)
+        clouds = {"features": features.shape[0], "positions": positions.shape[0], "neighbors": neighbors.shape[0]}
+        cloud_checks.check_same("the number of clouds", **clouds)
         source, of = (positions, "positions") if self.method == "flex" else (features, "features")
         cloud_checks.check_neighbors(neighbors, source.shape[1], of=of)
         sizes = {"positions": positions.shape[1], "neighbors": neighbors.shape[1]}
         cloud_checks.check_same("the number of points", **sizes)
-        if coarse_positions is not None:
-            cloud_checks.check_positions(coarse_positions, "coarse_positions")
-            sizes = {"coarse_positions": coarse_positions.shape[1], "features": features.shape[1]}
-            cloud_checks.check_same("the number of points", **sizes)
+        self._check_kept(features.shape[1], positions.shape[1], coarse_positions)
         features = ops.cast(features, self.compute_dtype)
         if self.method == "flex":
             missing = ops.shape(positions)[1] - ops.shape(features)[1]
@@ -73,6 +70,16 @@ class FlexUpsampling(keras.layers.Layer):
         if coarse_positions is None:
             coarse_positions = positions[:, : ops.shape(features)[1]]
         return ops.cast(flex.interpolate(features, coarse_positions, neighbors, positions), self.compute_dtype)
+
+    def _check_kept(self, kept, points, coarse_positions):
+        """The numbers of points that are known, of features and positions."""
+        if coarse_positions is not None:
+            cloud_checks.check_floats(coarse_positions, "coarse_positions", ranks=(3,))
+            cloud_checks.check_positions(coarse_positions, "coarse_positions")
+            sizes = {"coarse_positions": coarse_positions.shape[1], "features": kept}
+            cloud_checks.check_same("the number of points", **sizes)
+        elif None not in (kept, points) and kept > points:
+            raise ValueError(f"features ({kept} points) must not have more points than positions ({points})")
 
     def compute_output_shape(self, inputs_shape, coarse_positions_shape=None):
         """(B, N, C)."""

@@ -31,7 +31,8 @@ class PrototypeCosines(keras.layers.Layer):
     """
 
     def __init__(self, prototypes, **kwargs):
-        super().__init__(**kwargs)
+        # Without autocasting: under a policy of half precision, Keras would round the embeddings before `call`.
+        super().__init__(autocast=False, **kwargs)
         self._values = check_prototypes(prototypes).astype("float32")
 
     def build(self, input_shape):

@@ -56,15 +56,16 @@ class WeightNormalization(keras.layers.Wrapper):
         kernel = self.layer.kernel
 
         def norm_of_kernel(shape, dtype=None):
-            return ops.cast(_norms(kernel), dtype)
+            return ops.cast(_norms(ops.cast(kernel, "float64" if dtype == "float64" else "float32")), dtype)
 
         # Without autocast: a g rounded to bfloat16 would be a steady error of a whole filter.
         self.g = self.add_weight(name="g", shape=kernel.shape[-1:], initializer=norm_of_kernel, autocast=False)
 
     def normalized_kernel(self):
-        """g * v / ||v||, of the kernel's shape, in float32 whatever the compute dtype."""
-        v = ops.cast(self.layer.kernel, "float32")
-        return v * (ops.cast(self.g, "float32") / _norms(v))
+        """g * v / ||v||, of the kernel's shape, in float32 whatever the compute dtype; in float64 where g is."""
+        dtype = "float64" if self.g.dtype == "float64" else "float32"
+        v = ops.cast(self.layer.kernel, dtype)
+        return v * (ops.cast(self.g, dtype) / _norms(v))
 
     def call(self, inputs):
         """Run the layer; see the class."""
@@ -86,7 +87,6 @@ class WeightNormalization(keras.layers.Wrapper):
 
 
 def _norms(kernel):
-    """Length of each filter, (F,) float32, of a kernel (..., F)."""
-    kernel = ops.cast(kernel, "float32")
+    """Length of each filter, (F,), of a kernel (..., F)."""
     axes = tuple(range(len(kernel.shape) - 1))
     return ops.sqrt(ops.maximum(ops.sum(ops.square(kernel), axis=axes), _TINY))

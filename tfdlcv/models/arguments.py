@@ -1,5 +1,6 @@
-"""Checks of what every network for images is told: the shape of an image and the number of classes."""
+"""Checks of what networks are told: sizes, choices, the shapes of images and sequences, and the number of classes."""
 
+import numbers
 from collections.abc import Sequence
 
 
@@ -41,3 +42,18 @@ def check_share(name: str, value: float):
     """Raise a ValueError unless the argument `name`, a share of values to drop, lies in [0, 1)."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be in [0, 1). Received: {name}={value}")
+
+
+def check_sizes(**sizes: int):
+    """Raise a ValueError that names the argument unless every size is an integer of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, numbers.Integral) or size < 1:
+            raise ValueError(f"{name} must be an integer of at least 1. Received: {name}={size}")
+
+
+def check_sequence_shape(input_shape: Sequence[int | None]):
+    """Raise a ValueError unless `input_shape` is (steps, channels), both at least 1, or steps None for any number."""
+    if len(input_shape) != 2 or not input_shape[-1]:
+        raise ValueError(f"input_shape must be (steps or None, channels). Received: input_shape={tuple(input_shape)}")
+    if input_shape[0] is not None and input_shape[0] < 1:
+        raise ValueError(f"a sequence must have at least 1 step. Received: input_shape={tuple(input_shape)}")

@@ -11,6 +11,8 @@ from typing import Literal
 
 import keras
 
+from tfdlcv.models import arguments
+
 Cell = Literal["rnn", "lstm", "gru"]
 
 
@@ -51,31 +53,25 @@ def recurrent(
     Raises:
         ValueError: a size below 1, another cell, or an input_shape that is not (T, D).
     """
-    for argument, size in {"units": units, "outputs": outputs, "layers": layers}.items():
-        if size < 1:
-            raise ValueError(f"{argument} must be at least 1. Received: {argument}={size}")
-    if cell not in ("rnn", "lstm", "gru"):
-        raise ValueError(f"cell must be 'rnn', 'lstm' or 'gru'. Received: cell={cell!r}")
-    if len(input_shape) != 2 or not input_shape[-1] or input_shape[0] == 0:
-        raise ValueError(
-            f"input_shape must be (steps, channels), both at least 1, or steps None. Received: {tuple(input_shape)}"
-        )
+    arguments.check_sizes(units=units, outputs=outputs, layers=layers)
+    arguments.check_sequence_shape(input_shape)
+    arguments.check_choice("cell", cell, ("rnn", "lstm", "gru"))
     inputs = x = keras.Input(tuple(input_shape), name=input_name)
     for index in range(layers):
         if index and dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout{index}")(x)
-        arguments = {
+        options = {
             "return_sequences": not last_step_only or index + 1 < layers,
             "recurrent_initializer": recurrent_initializer,
             "name": f"{cell}{index}",
         }
         match cell:
             case "rnn":
-                layer = keras.layers.SimpleRNN(units, **arguments)
+                layer = keras.layers.SimpleRNN(units, **options)
             case "lstm":
-                layer = keras.layers.LSTM(units, use_cudnn=use_cudnn, **arguments)
+                layer = keras.layers.LSTM(units, use_cudnn=use_cudnn, **options)
             case "gru":
-                layer = keras.layers.GRU(units, use_cudnn=use_cudnn, **arguments)
+                layer = keras.layers.GRU(units, use_cudnn=use_cudnn, **options)
         x = layer(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"dropout{layers}")(x)

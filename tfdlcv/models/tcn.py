@@ -12,6 +12,7 @@ from typing import Literal
 import keras
 
 from tfdlcv.layers.temporal_block import TemporalBlock
+from tfdlcv.models import arguments
 
 
 def tcn(
@@ -62,8 +63,10 @@ def tcn(
         ValueError: a size below 1, dropout outside [0, 1), or an input_shape that is not (T, C).
     """
     last_filters = filters if last_filters is None else last_filters
-    sizes = {"filters": filters, "kernel_size": kernel_size, "levels": levels, "outputs": outputs}
-    _check(input_shape, **sizes, last_filters=last_filters)
+    arguments.check_sizes(
+        filters=filters, kernel_size=kernel_size, levels=levels, outputs=outputs, last_filters=last_filters
+    )
+    arguments.check_sequence_shape(input_shape)
     inputs = x = keras.Input(tuple(input_shape), name=input_name)
     for level in range(levels):
         dilation_rate = 2**level
@@ -94,10 +97,7 @@ def receptive_field(kernel_size: int, levels: int) -> int:
 
     The 2 is for the two convolutions of a block, which the paper's figure 1a does not show.
     """
-    if kernel_size < 1 or levels < 1:
-        raise ValueError(
-            f"kernel_size and levels must be at least 1. Received: kernel_size={kernel_size}, levels={levels}"
-        )
+    arguments.check_sizes(kernel_size=kernel_size, levels=levels)
     return 1 + 2 * (kernel_size - 1) * (2**levels - 1)
 
 
@@ -108,13 +108,3 @@ def kernel_initializer(name: str | keras.initializers.Initializer) -> keras.init
     if name == "paper":
         return keras.initializers.RandomNormal(stddev=0.01)
     return keras.initializers.get(name)
-
-
-def _check(input_shape, **sizes):
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1. Received: {name}={size}")
-    if len(input_shape) != 2 or not input_shape[-1]:
-        raise ValueError(f"input_shape must be (steps or None, channels). Received: {tuple(input_shape)}")
-    if input_shape[0] is not None and input_shape[0] < 1:
-        raise ValueError(f"a sequence must have at least 1 step. Received: input_shape={tuple(input_shape)}")

@@ -25,8 +25,9 @@ def check_floats(values, name: str, *, ranks: tuple[int, ...]):
     if len(values.shape) not in ranks:
         wanted = " or ".join(map(str, ranks))
         raise ValueError(f"{name} must have {wanted} axes. Received: shape={tuple(values.shape)}")
-    if "float" not in keras.backend.standardize_dtype(values.dtype):
-        raise ValueError(f"{name} must be floating-point. Received: dtype={values.dtype}")
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    if "float" not in dtype:
+        raise ValueError(f"{name} must be floating-point. Received: dtype={dtype}")
 
 
 def check_finite(values, name: str):
@@ -46,9 +47,10 @@ def check_neighbors(neighbors, num_points: int | None, name: str = "neighbors", 
         raise ValueError(
             f"{name} must have 3 axes: clouds, points, neighbours. Received: shape={tuple(neighbors.shape)}"
         )
-    if "int" not in keras.backend.standardize_dtype(neighbors.dtype):
-        raise ValueError(f"{name} must be integers. Received: dtype={neighbors.dtype}")
-    if neighbors.shape[2] is None or neighbors.shape[2] < 1:
+    dtype = keras.backend.standardize_dtype(neighbors.dtype)
+    if "int" not in dtype:
+        raise ValueError(f"{name} must be integers. Received: dtype={dtype}")
+    if not neighbors.shape[2]:
         raise ValueError(f"{name} must have a fixed number of neighbours. Received: shape={tuple(neighbors.shape)}")
     array = value_at_hand(neighbors)
     if array is None or num_points is None or array.size == 0:
@@ -66,6 +68,19 @@ def check_same(axis_name: str, **sizes: int | None):
     if len(set(known.values())) > 1:
         listed = ", ".join(f"{name} has {size}" for name, size in known.items())
         raise ValueError(f"the tensors must agree in {axis_name}. Received: {listed}")
+
+
+def check_triple(shapes, layer: str):
+    """Raises ValueError unless a layer's inputs, of these shapes, can be [features, positions, neighbors].
+
+    It is for `build`, which Keras calls before the layer sees the tensors, and which needs their last axes.
+    """
+    nested = len(shapes) == 3 and all(isinstance(shape, (tuple, list)) for shape in shapes)
+    if not nested or any(len(shape) != 3 for shape in shapes) or not all(shape[2] for shape in shapes):
+        raise ValueError(
+            f"{layer} takes [features, positions, neighbors], each of three axes, of which the last one is known and "
+            f"not 0. Received: shapes {shapes}"
+        )
 
 
 def check_k(k: int, num_points: int | None, name: str = "positions"):

@@ -12,8 +12,6 @@ Shapes: B clouds, N points, M query points, K neighbours, D coordinates, C chann
 padding: its offset is zero in all D + 1 components, so that it enters no sum.
 """
 
-from typing import Literal
-
 import keras
 from keras import ops
 
@@ -32,40 +30,36 @@ def gather_neighbors(values, neighbors):
     return ops.take(ops.reshape(values, (-1, values.shape[-1])), indices, axis=0)
 
 
-def relative_offsets(
-    positions, neighbors, query_positions=None, *, normalize: Literal["none", "cloud", "neighborhood"]
-):
+def relative_offsets(positions, neighbors, query_positions=None, *, normalize: bool = False):
     """(l_i - l_k, 1) for every neighbour, and zeros for padding.
 
     Args:
         positions: (B, N, D), float32 or float64.
         neighbors: (B, M, K) int32, indices of points.
         query_positions: l_i, (B, M, D); without them, the first M positions.
-        normalize: Divides l_i - l_k by their mean length: "cloud", that of all neighbours of the cloud, or
-            "neighborhood", of those of the query point.
+        normalize: Divides l_i - l_k by its mean length over the neighbours of the query point. (By the mean length of
+            the whole cloud, activations of eight layers grow a hundredfold on clouds of uneven density, and a point's
+            output depends on points far away.)
 
     Returns:
         (B, M, D + 1, K), of the dtype of the positions.
     """
     if query_positions is None:
         query_positions = positions[:, : ops.shape(neighbors)[1]]
-    valid = ops.cast(ops.greater_equal(neighbors, 0), positions.dtype)  # (B, M, K)
-    relative = ops.expand_dims(query_positions, 2) - gather_neighbors(positions, neighbors)  # (B, M, K, D)
-    relative = relative * ops.expand_dims(valid, -1)
-    if normalize != "none":
-        relative = relative / _mean_length(relative, valid, (1, 2) if normalize == "cloud" else (2,))
-    offsets = ops.concatenate([relative, ops.expand_dims(valid, -1)], axis=-1)
-    return ops.transpose(offsets, (0, 1, 3, 2))
+    valid = ops.expand_dims(ops.cast(ops.greater_equal(neighbors, 0), positions.dtype), -1)  # (B, M, K, 1)
+    relative = valid * (ops.expand_dims(query_positions, 2) - gather_neighbors(positions, neighbors))  # (B, M, K, D)
+    if normalize:
+        count = ops.maximum(ops.sum(valid, axis=2, keepdims=True), 1.0)
+        mean = ops.sum(lengths(relative), axis=2, keepdims=True) / count
+        relative = relative / ops.maximum(mean, SMALLEST_LENGTH)
+    return ops.transpose(ops.concatenate([relative, valid], axis=-1), (0, 1, 3, 2))
 
 
-def _mean_length(relative, valid, axes):
-    """Mean of |relative| over the neighbours that are not padding, with a one for each axis that was averaged."""
-    squares = ops.sum(ops.square(relative), axis=-1)
-    # The root of 0 has an infinite gradient, and every point is its own neighbour at distance 0.
-    lengths = ops.where(squares > 0, ops.sqrt(ops.where(squares > 0, squares, 1.0)), 0.0)
-    count = ops.maximum(ops.sum(valid, axis=axes, keepdims=True), 1.0)
-    mean = ops.sum(lengths, axis=axes, keepdims=True) / count
-    return ops.expand_dims(ops.maximum(mean, SMALLEST_LENGTH), -1)
+def lengths(vectors):
+    """Norms (..., 1) of vectors (..., D), with a gradient of 0 where the norm is 0: a point is its own neighbour."""
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    # The gradient of both branches is computed, and that of a root is infinite at 0.
+    return ops.where(squares > 0, ops.sqrt(ops.where(squares > 0, squares, 1.0)), 0.0)
 
 
 def moments(features, offsets, neighbors):

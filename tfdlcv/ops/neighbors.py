@@ -95,6 +95,8 @@ def knn_grid(positions, k: int, queries=None, *, cell_size, capacity: int = 32, 
         raise ValueError(f"positions must have at most 3 coordinates. Received: shape={tuple(positions.shape)}")
     if k > 9 * capacity:
         raise ValueError(f"k ({k}) must be at most 9 times capacity ({capacity})")
+    if isinstance(cell_size, (int, float)) and not cell_size > 0:
+        raise ValueError(f"cell_size must be positive. Received: cell_size={cell_size}")
     missing = ((0, 0), (0, 0), (0, 3 - positions.shape[-1]))
     positions, queries = ops.pad(positions, missing), ops.pad(queries, missing)
 
@@ -190,17 +192,17 @@ def _grid_rows(queries, grid, k, capacity, reach):
 
 
 def _smallest(squares, index, k):
-    """The k smallest by (square, index) among candidates (R, L) in any order -> index (R, K), largest square (R,)."""
-    threshold = -ops.top_k(-squares, k)[0][:, -1:]
-    # All below the threshold, and of those on it the lowest indices.
-    last = np.iinfo(np.int32).max
-    rank = ops.where(squares < threshold, -1, ops.where(ops.equal(squares, threshold), index, last))
-    chosen = ops.top_k(-rank, k)[1]
-    squares, index = (ops.take_along_axis(values, chosen, axis=1) for values in (squares, index))
-    for _ in range(2):  # By index, then by square, which keeps the order of equal ones.
-        order = ops.argsort(index, axis=1) if _ == 0 else ops.argsort(squares, axis=1)
-        squares, index = (ops.take_along_axis(values, order, axis=1) for values in (squares, index))
-    return ops.where(ops.isfinite(squares), index, -1), squares[:, -1]
+    """The k smallest by (square, index) among candidates (R, L) in any order -> index (R, K), largest square (R,).
+
+    One after the other: `top_k` breaks ties by place, not by index, and XLA sorts whole rows for it on CPU.
+    """
+    chosen, last = [], np.iinfo(np.int32).max
+    for _ in range(k):
+        smallest = ops.min(squares, axis=1, keepdims=True)
+        first = ops.min(ops.where(squares <= smallest, index, last), axis=1, keepdims=True)
+        squares = ops.where(ops.equal(index, first), _infinity(squares.dtype), squares)
+        chosen.append(ops.where(ops.isfinite(smallest), first, -1))
+    return ops.concatenate(chosen, axis=1), ops.squeeze(smallest, 1)
 
 
 def knn_host(positions, k: int, queries=None, *, workers: int = 1) -> np.ndarray:

@@ -51,7 +51,7 @@ def inverse_density(positions, neighbors):
     positions = ops.cast(positions, flex.position_dtype(positions.dtype))
     relative = ops.expand_dims(positions, 2) - flex.gather_neighbors(positions, neighbors)
     valid = ops.cast(ops.greater_equal(neighbors, 0), positions.dtype)
-    total = ops.sum(ops.norm(relative, axis=-1) * valid, axis=-1)
+    total = ops.sum(ops.squeeze(flex.lengths(relative), -1) * valid, axis=-1)
     return ops.log(total / ops.maximum(ops.sum(valid, axis=-1), 1.0))
 
 

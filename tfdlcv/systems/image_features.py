@@ -29,7 +29,7 @@ def write_features(
     decode: dict[str, Any],
     on_error: str,
 ) -> Path:
-    """Writes `features` (N, ...) float32, the layer's output for each readable file, and `file` (N,), to an .npz file.
+    """Writes `features` (N, ...) float32, the layer's output for each readable file, and `files` (N,), to an .npz file.
 
     Args:
         network: What `tfdlcv.systems.networks.build_image_network` built.
@@ -57,7 +57,7 @@ def write_features(
         raise UserError("there is no image to take features of")
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(output, "wb") as file:  # Given a path, numpy would add a suffix to it.
-        np.savez(file, features=np.concatenate(rows), file=np.array(files))
+        np.savez(file, features=np.concatenate(rows), files=np.array(files))
     return output
 
 

@@ -175,7 +175,7 @@ class Segmenter:
     def segment(self, cloud: Cloud, source: str = "cloud") -> dict[str, Any]:
         """-> `label` (N,) int32, `probability` (N,) float32 of it, `seconds` of each part of the work."""
         clock = _Clock()
-        kept = self._thinned(cloud.positions)
+        kept = self._thinned(cloud.positions) if self.thin else None
         part = cloud if kept is None else cloud.select(kept)
         clock.lap("thinning")
         positions, features = prepare(
@@ -227,14 +227,8 @@ class Segmenter:
 
     def _thinned(self, positions: np.ndarray) -> np.ndarray | None:
         """Indices of the points that stay, one in each cell of a grid; None where all do."""
-        if not self.thin or len(positions) < 2:
-            return None
-        from scipy.spatial import cKDTree
-
         wanted = self.facts["spacing"]
-        some = np.linspace(0, len(positions) - 1, min(1000, len(positions))).astype(np.int64)
-        tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
-        if tree.query(positions[some], k=2)[0][:, 1].mean() > _DENSER * wanted:
+        if len(positions) < 2 or _spacing(positions) > _DENSER * wanted:
             return None
         # Points at random, q on a unit of surface, have a mean spacing of 1 / (2 sqrt(q)); a cell twice as wide
         # as the spacing holds one.
@@ -242,6 +236,17 @@ class Segmenter:
         keys = (cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]) * (cells[:, 2].max() + 1) + cells[:, 2]
         kept = np.sort(np.unique(keys, return_index=True)[1])
         return None if len(kept) < max(self.spec.neighbors, 1) else kept
+
+
+def _spacing(positions: np.ndarray) -> float:
+    """Mean distance of some points to the one nearest to them."""
+    from scipy.spatial import cKDTree
+
+    # The points of a box, as a tree of all would take longer than anything else here.
+    middle = positions[len(positions) // 2]
+    distances = np.abs(positions - middle).max(axis=1)
+    near = positions[np.argpartition(distances, min(20_000, len(positions)) - 1)[:20_000]]
+    return float(cKDTree(near).query(near, k=2)[0][:, 1].mean())
 
 
 def _shares(labels: np.ndarray, facts: Mapping[str, Any]) -> str:

@@ -16,8 +16,10 @@ def read_sequence(path: Path, *, steps: int | None, channels: int) -> np.ndarray
     """A sequence (T, C) float32 from a .npy or .csv file, a row for each step.
 
     Raises:
-        UserError: no such file, another kind of file, or another shape.
+        UserError: no such file, another kind of file, no numbers, or another shape.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name its .npy or .csv files")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
@@ -29,6 +31,8 @@ def read_sequence(path: Path, *, steps: int | None, channels: int) -> np.ndarray
             raise UserError(f"{path} must be a .npy or .csv file")
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"{path} must hold numbers, but holds {values.dtype}")
     if values.ndim != 2 or values.shape[1] != channels or len(values) < 1 or (steps and len(values) != steps):
         wanted = f"({steps or 'at least 1 step'}, {channels})"
         raise UserError(f"{path} must hold a sequence of {wanted}, but holds {values.shape}")

@@ -92,8 +92,8 @@ def _named_function(function, specs: Mapping[str, tf.TensorSpec]):
 
 
 def _fewest_points(spec: PyramidSpec) -> int:
-    """So many that the last level has K points."""
-    return spec.neighbors * spec.ratio ** (spec.levels - 1) if spec.neighbors else 1
+    """So many that each has its neighbours, and that one is left on the last level."""
+    return max(spec.neighbors, spec.ratio ** (spec.levels - 1)) if spec.neighbors else 1
 
 
 def _checked(tensors, spec: PyramidSpec):
@@ -146,16 +146,24 @@ def _pyramid(positions, spec: PyramidSpec) -> dict[str, tf.Tensor]:
     """The arrays of `tfdlcv.data.pyramid`, in the graph."""
     pyramid = {}
     for level in range(spec.levels if spec.neighbors else 0):
-        nearest = pyramid[f"neighbors{level}"] = neighbor_search.knn(positions, spec.neighbors)
+        nearest = pyramid[f"neighbors{level}"] = _nearest(positions, spec.neighbors, positions)
         if level + 1 == spec.levels:
             break
         chosen = _chosen(positions, nearest, tf.shape(positions)[1] // spec.ratio, spec.sampling, level)
         pool = pyramid[f"pool{level}"] = tf.gather(nearest, chosen, batch_dims=1)
         below = tf.gather(positions, pool[..., 0], batch_dims=1)
         if spec.upsampling_neighbors:
-            pyramid[f"up{level}"] = neighbor_search.knn(below, spec.upsampling_neighbors, positions)
+            pyramid[f"up{level}"] = _nearest(below, spec.upsampling_neighbors, positions)
         positions = below
     return pyramid
+
+
+def _nearest(positions, count: int, queries):
+    """The `count` nearest positions of each query, -1 where there are fewer positions."""
+    # As many points again that are nobody's neighbours, since how many there are is not known before the graph runs.
+    padded = tf.pad(positions, ((0, 0), (0, count), (0, 0)))
+    valid = tf.broadcast_to(tf.range(tf.shape(padded)[1]) < tf.shape(positions)[1], tf.shape(padded)[:2])
+    return neighbor_search.knn(padded, count, queries, valid=valid)
 
 
 def _chosen(positions, nearest, count, method: str, level: int):

@@ -93,7 +93,7 @@ def filter_normalized_direction(networks: Sequence[keras.Model], *, seed) -> lis
     depthwise = {id(layer.kernel) for network in networks for layer in _depthwise_layers(network)}
     directions = []
     for variable in [v for network in networks for v in network.trainable_variables]:
-        values = keras.ops.convert_to_numpy(variable.value).astype("float32")
+        values = variable.numpy().astype("float32")
         direction = random.standard_normal(values.shape).astype("float32")
         if values.ndim < 2:
             directions.append(np.zeros_like(values))

@@ -38,12 +38,19 @@ def print_summary(folder: RunFolder, results: dict[str, Any]):
     print(f"\n{'':{width}}  {header}    (epoch {results['best_epoch']}, the best)")
     for name in names:
         cells = [validation.get(name), validation.get(f"val_{name}"), test.get(name)]
-        print(f"{name:{width}}  " + "  ".join(f"{'' if cell is None else f'{cell:.4f}':>10}" for cell in cells))
+        print(f"{name:{width}}  " + "  ".join(f"{_number(cell):>10}" for cell in cells))
     seconds = f"{results['train_seconds']:.0f} s of training"
     print(f"\n{results['parameters']:,} parameters, {results['steps']} steps, {seconds}")
     print(f"Run folder        {folder.path}/  (config.yaml, history.csv, metrics.json, checkpoints/)")
     print(f"SavedModel        {results['export']}")
     print(f"Watch it          tensorboard --logdir {folder.tensorboard}")
     print(f"Evaluate again    tfdlcv evaluate {folder.path}")
-    print(f"Predict images    tfdlcv predict {folder.path} IMAGE ...")
+    print(f"Predict           tfdlcv predict {folder.path} FILE ...")
     sys.stdout.flush()
+
+
+def _number(value: float | None) -> str:
+    """Four decimals; of losses that would be 0.0000, two digits and the power of ten."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"

@@ -16,10 +16,10 @@ import keras
 import tensorflow as tf
 
 import tfdlcv
-from tfdlcv.config import config_text, load_config, save_config, system_module
+from tfdlcv.config import config_text, load_config, system_module
 from tfdlcv.data import pipeline
 from tfdlcv.errors import UserError
-from tfdlcv.training import checkpoints, report, strategies
+from tfdlcv.training import checkpoints, report, resuming, strategies
 from tfdlcv.training.callbacks import (
     Checkpoints,
     RunInterrupted,
@@ -81,14 +81,14 @@ def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] 
             raise UserError(f"no split {split!r}: choose train, validation or test, where the data set has it")
         with strategy.scope():
             task = system.build_task(config, datasets.facts)
-        _load_weights(task, folder)
+        resuming.load_best_weights(task, folder)
         results = _evaluate(task, chosen, config, strategy)
     return results
 
 
 def predict(run_dir: str | Path, paths: Sequence[Path], output_dir: Path | None = None, on_error: str = "stop"):
     """Predictions of the best checkpoint for files of the user, written to `output_dir`."""
-    folder, config, system, task, facts = load_run(run_dir)
+    folder, config, system, task, facts = resuming.load_run(run_dir)
     with strategies.process_settings(config.trainer):
         return system.predict(
             config, facts, task, [Path(path) for path in paths], Path(output_dir or folder.predictions), on_error
@@ -97,7 +97,7 @@ def predict(run_dir: str | Path, paths: Sequence[Path], output_dir: Path | None 
 
 def features(run_dir: str | Path, paths: Sequence[Path], layer: str, output: Path | None = None, on_error="stop"):
     """What a layer of the best checkpoint's network makes of files of the user, written to `output`, an .npz file."""
-    folder, config, system, task, facts = load_run(run_dir)
+    folder, config, system, task, facts = resuming.load_run(run_dir)
     if not hasattr(system, "features"):
         raise UserError(f"{run_dir} is a run of {config.system}, whose networks give no features of images")
     with strategies.process_settings(config.trainer):
@@ -107,7 +107,7 @@ def features(run_dir: str | Path, paths: Sequence[Path], layer: str, output: Pat
 
 def export(run_dir: str | Path, output_dir: Path | None = None) -> Path:
     """Writes a new version of the SavedModel of the best checkpoint."""
-    folder, config, system, task, facts = load_run(run_dir)
+    folder, config, system, task, facts = resuming.load_run(run_dir)
     with strategies.process_settings(config.trainer):
         return export_saved_model(output_dir or folder.export, system.serving(config, facts, task))
 
@@ -117,7 +117,7 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
     system = system_module(config.system)
     _check_batches(trainer, strategy.num_replicas_in_sync)
     if is_chief:
-        _claim(folder, config)
+        resuming.claim(folder, config)
     if folder.is_finished():
         if is_chief:
             print(f"{folder.path} is finished: its results are in {folder.metrics}. Remove the folder to train again.")
@@ -134,7 +134,7 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
             steps_per_epoch=steps,
         )
     _check_monitor(config, task)
-    position = _resume(task, folder, is_chief)
+    position = resuming.resume(task, folder, is_chief)
     if not strategies.agree_on(strategy, position.step):
         raise UserError(
             f"the workers found different checkpoints (here: step {position.step}): trainer.run_dir "
@@ -149,7 +149,7 @@ def _train(config, folder: RunFolder, strategy, is_chief: bool) -> dict[str, Any
         position = _fit(config, folder, strategy, is_chief, system, task, datasets, steps, position)
 
     strategies.agree_on(strategy, position.step)  # Nobody reads the best checkpoint before the chief has written it.
-    best = _restore_best(task, folder, is_chief)
+    best = resuming.restore_best(task, folder, is_chief)
     test = _evaluate(task, datasets.test, config, strategy) if datasets.test is not None else None
     tables = task.evaluation_tables() if test is not None else {}
     results = _without_nan(
@@ -274,99 +274,6 @@ def _check_batches(trainer, replicas: int):
         )
 
 
-# What may change between a run and its resumption: where it lies, how the same steps are computed, what is watched.
-_FREE_KEYS = re.compile(
-    r"trainer\.(run_dir|strategy|virtual_devices|xla|steps_per_execution|tensorboard\..*"
-    r"|checkpoints\.(every_steps|keep_last))"
-)
-
-
-def _claim(folder: RunFolder, config):
-    """Saves the config in a new run folder; in one that holds training, compares it first."""
-    if folder.is_finished() or checkpoints.list_checkpoints(folder.checkpoints):
-        earlier = load_config(folder.config)
-        old, new = _flatten(earlier.model_dump()), _flatten(config.model_dump())
-        changes = {
-            key: f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here"
-            for key in sorted(set(old) | set(new))
-            if old.get(key, "absent") != new.get(key, "absent")
-        }
-        forbidden = [change for key, change in changes.items() if not _FREE_KEYS.fullmatch(key)]
-        if forbidden:
-            raise UserError(
-                f"{folder.path} holds a run of another config. Choose another trainer.run_dir, or remove the folder. "
-                f"Different: {'; '.join(forbidden)}"
-            )
-        if folder.is_finished():  # It was trained by the earlier config, wherever the folder lies by now.
-            trainer = earlier.trainer.model_copy(update={"run_dir": config.trainer.run_dir})
-            config = earlier.model_copy(update={"trainer": trainer})
-        else:
-            for change in (change for key, change in changes.items() if key != "trainer.run_dir"):
-                print(f"Resumes with a changed {change}")
-    save_config(config, folder.config)
-
-
-def _resume(task: Task, folder: RunFolder, is_chief: bool) -> Position:
-    """Restores the newest readable checkpoint; without one, the run begins."""
-    found = checkpoints.load_latest(folder.checkpoints)
-    if found is None:
-        task.begin()
-        return Position(step=0, epoch=0)
-    path, arrays, position = found
-    checkpoints.assign(task.state(), arrays, path)
-    task.resume_at(position.step, position.step_in_epoch)
-    if is_chief and position.step_in_epoch == 0 and position.best_epoch == position.epoch:
-        # Killed between the two writes, a run has left the best checkpoint of before.
-        checkpoints.copy(path, folder.best)
-    return position
-
-
-def _restore_best(task: Task, folder: RunFolder, is_chief: bool) -> Position:
-    """Gives the networks the weights of the best epoch; where no such checkpoint can be read, those of the last."""
-    try:
-        arrays, best = checkpoints.load(folder.best)
-    except checkpoints.DamagedCheckpointError as error:
-        newest, arrays, best = checkpoints.load_latest(folder.checkpoints)
-        if is_chief:
-            print(f"There is no best checkpoint ({error}). The last epoch, {best.epoch}, takes its place.")
-            checkpoints.copy(newest, folder.best)  # For `evaluate`, `predict` and `export`.
-    _assign_networks(task, arrays, folder.best)
-    return best
-
-
-def load_run(run_dir: str | Path, overrides: Sequence[str] = ()):
-    """-> (folder, config, system module, task with the weights of the best checkpoint, facts of the data set)."""
-    folder = RunFolder(run_dir)
-    folder.require()
-    config = load_config(folder.config, overrides)
-    system = system_module(config.system)
-    facts = json.loads(folder.facts.read_text()) if folder.facts.is_file() else None
-    if facts is None:
-        raise UserError(f"{folder.path} has no dataset.json: its training has not begun")
-    with strategies.process_settings(config.trainer):
-        task = system.build_task(config, facts)
-    _load_weights(task, folder)
-    return folder, config, system, task, facts
-
-
-def _load_weights(task: Task, folder: RunFolder):
-    if not folder.best.is_file():
-        raise UserError(f"{folder.path} has no checkpoint yet: {folder.best} is missing")
-    try:
-        arrays, _ = checkpoints.load(folder.best)
-    except checkpoints.DamagedCheckpointError as error:
-        raise UserError(f"damaged checkpoint: {error}") from None
-    _assign_networks(task, arrays, folder.best)
-
-
-def _assign_networks(task: Task, arrays, source: Path):
-    """Weights of the networks and their averages, from a checkpoint; then the averages take the weights' place."""
-    prefixes = (*(f"{name}/" for name in task.networks), "average/")
-    variables = {name: variable for name, variable in task.state().items() if name.startswith(prefixes)}
-    checkpoints.assign(variables, {n: a for n, a in arrays.items() if n.startswith(prefixes)}, source)
-    task.assign_average()
-
-
 def _check_monitor(config, task: Task):
     names = [task.loss_mean.name, *(m.name for m in task.output_metrics)]
     evaluated = [*names, *(m.name for m in task.evaluation_metrics)]
@@ -415,9 +322,3 @@ def _row_of(position: Position, epoch: int) -> dict[str, float]:
 
 def _seconds(row: dict[str, float]) -> float:
     return row.get("train_seconds", 0.0)
-
-
-def _flatten(content, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix[:-1]: content}
-    return {key: value for name, part in content.items() for key, value in _flatten(part, f"{prefix}{name}.").items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfdlcv.errors import UserError
-from tfdlcv.training import loss_surface, run, strategies
+from tfdlcv.training import loss_surface, resuming, strategies
 
 if TYPE_CHECKING:
     from tfdlcv.systems.image_explanations import Request
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def explain(run_dir: str | Path, request: Request) -> dict[str, Path]:
     """Pictures of what the best checkpoint's network sees, by name; see `tfdlcv.systems.image_explanations`."""
-    _, config, system, task, facts = run.load_run(run_dir)
+    _, config, system, task, facts = resuming.load_run(run_dir)
     if not hasattr(system, "explain"):
         raise UserError(f"{run_dir} is a run of {config.system}, whose networks do not classify images")
     with strategies.process_settings(config.trainer):
@@ -37,7 +37,7 @@ def landscape(
     from tfdlcv.visualization.pictures import save_png
 
     # The steps between neighbouring points are often smaller than the rounding of bfloat16.
-    _, config, system, task, _ = run.load_run(run_dir, ["trainer.precision=float32"])
+    _, config, system, task, _ = resuming.load_run(run_dir, ["trainer.precision=float32"])
     if len(task.players) > 1:
         raise UserError(f"{run_dir} is a run of {config.system}, whose networks have no loss in common")
     with strategies.process_settings(config.trainer):

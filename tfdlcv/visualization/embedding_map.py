@@ -29,6 +29,7 @@ def tsne(embeddings: np.ndarray, *, perplexity: float = _PERPLEXITY, seed: int =
         seed: The same one gives the same map.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     flat = np.asarray(embeddings, "float32").reshape(len(embeddings), -1)
     if len(flat) < FEWEST:
@@ -36,7 +37,10 @@ def tsne(embeddings: np.ndarray, *, perplexity: float = _PERPLEXITY, seed: int =
     perplexity = min(perplexity, (len(flat) - 1) / 3)
     # PCA's start keeps what lies far apart far apart; it has no two directions in one dimension.
     init = "pca" if flat.shape[1] >= 2 else "random"
-    return TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(flat)
+    # The threads of scikit-learn's loop meet in each of 1,000 short rounds, and burn the cores while they wait for one
+    # that has no core: on a busy machine of two, one thread took a seventh of the time.
+    with threadpool_limits(1):
+        return TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(flat)
 
 
 def draw_embedding_map(

@@ -13,7 +13,6 @@ from tfdlcv.visualization.tiles import draw_table, heat
 
 _COLUMNS = 8
 _MOST_MAPS = 64
-_BATCH = 32  # Images at a time.
 
 
 def layer_outputs(network: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
@@ -24,7 +23,7 @@ def layer_outputs(network: keras.Model, images: np.ndarray, layer: str) -> np.nd
     """
     flat = network_graph.flat_copy(network)
     part = keras.Model(flat.inputs, network_graph.find_layer(flat, layer).output)
-    return part.predict(np.asarray(images, "float32"), batch_size=_BATCH, verbose=0)
+    return network_graph.outputs(part, images)
 
 
 def feature_maps(network: keras.Model, images: np.ndarray, layer: str | None = None) -> np.ndarray:

@@ -31,7 +31,8 @@ def draw_hypersphere(
 ) -> np.ndarray:
     """Draws directions of embeddings as dots, and prototypes as rings, coloured by class or by value.
 
-    Two dimensions are a circle, three a sphere, whose far side is pale. More are projected to the three directions in
+    Two dimensions are a circle; the dots lie on it and just inside, the longer embeddings further out, so that they do
+    not hide each other. Three are a sphere, whose far side is pale. More are projected to the three directions in
     which the dots vary most: they then lie inside the sphere.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfdlcv.errors import UserError
 
-_BATCH = 32  # Images at a time.
+_BATCH = 64  # Images at a time.
 _NAMED = 8  # So many layers stand in a message.
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 
@@ -98,7 +98,17 @@ def last_features(network: keras.Model, images: np.ndarray) -> np.ndarray:
     """(N, D) float32, what the last layer with weights of a flat network is given for images (N, H, W, C)."""
     last = [layer for layer in network.layers if layer.weights][-1]
     part = keras.Model(network.inputs, last.input)
-    return part.predict(np.asarray(images, "float32"), batch_size=_BATCH, verbose=0)
+    return outputs(part, images)
+
+
+def outputs(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What inference gives for images (N, ...) of any number, (N, ...) float32, compiled and in batches.
+
+    `network.predict` would make a data set for them, whose end waits on a busy machine; see `tfdlcv.data.pipeline`.
+    """
+    images = np.asarray(images, "float32")
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([np.asarray(network.predict_on_batch(images[s : s + _BATCH])) for s in starts])
 
 
 def _gives_maps(layer: keras.layers.Layer) -> bool:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from tfdlcv.visualization import network_graph
 from tfdlcv.visualization.gradients import checked_classes
 
-_BATCH = 64  # Images at a time.
+_BATCH = 64  # Places at a time.
 
 
 def occlusion(
@@ -32,7 +33,7 @@ def occlusion(
     ceil((H - patch) / stride + 1) * ceil((W - patch) / stride + 1) passes.
 
     Args:
-        network: From images to scores (N, K).
+        network: From images to scores (N, K): logits, not probabilities; computed in float32.
         images: (N, H, W, C), in the range that the network takes.
         class_ids: (N,), the class for each image. Default: the predicted one.
         patch: Side of the square patch in pixels.
@@ -43,6 +44,7 @@ def occlusion(
         ValueError: if the patch is larger than the image, or the stride than the patch.
     """
     class_ids = checked_classes(network, images, class_ids)
+    network = network_graph.flat_copy(network)
     images = np.asarray(images, "float32")
     height, width = images.shape[1:3]
     if not 1 <= patch <= min(height, width):
@@ -72,7 +74,7 @@ def _starts(size: int, patch: int, stride: int) -> list[int]:
 
 
 def _score(network: keras.Model, images: np.ndarray, class_id: int) -> np.ndarray:
-    return network.predict(images, batch_size=_BATCH, verbose=0)[:, class_id]
+    return network_graph.outputs(network, images)[:, class_id]
 
 
 def _scores_of_places(network, image: np.ndarray, class_id: int, places, patch: int, color) -> np.ndarray:

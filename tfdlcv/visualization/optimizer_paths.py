@@ -135,5 +135,5 @@ def optimizer_path(
     for _ in range(steps):
         slope = gradient(lambda at: function(at[0], at[1]), ops.convert_to_tensor(point.value))
         optimizer.apply([slope], [point])
-        path.append(ops.convert_to_numpy(point.value).astype("float64"))
+        path.append(point.numpy().astype("float64"))
     return np.stack(path)

@@ -43,8 +43,9 @@ def animate_optimizer_paths(
     longest = max(len(points) for by_name in paths.values() for points in by_name.values())
     ends = np.unique(np.linspace(1, longest, frames).astype(int))
     images = [Image.fromarray(canvas.drawn(int(end))) for end in ends]
-    # One palette for all frames, so that what stands still is not stored again.
-    palette = images[-1].quantize(64, dither=Image.Dither.NONE)
+    # One palette for all frames, so that what stands still is not stored again; by octree, since the default method
+    # spends the colours on the many greys and takes those of the lines.
+    palette = images[-1].quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     durations = [_FRAME_MILLISECONDS] * (len(images) - 1) + [_LAST_MILLISECONDS]
     path = Path(path)

@@ -20,6 +20,8 @@ from tfdlcv.visualization.gradients import gradient
 from tfdlcv.visualization.relu_rule import Rule, relu_rule
 from tfdlcv.visualization.tiles import draw_table, signed_pixels
 
+_BATCH = 16  # Responses that are sent back at a time.
+
 
 @dataclass(frozen=True)
 class Response:
@@ -73,31 +75,38 @@ def strongest_responses(
         maps = np.argsort(-peaks.max(axis=0), kind="stable")[:8].tolist()
     if any(not 0 <= index < values.shape[-1] for index in maps):
         raise ValueError(f"maps must be in [0, {values.shape[-1]}). Received: {list(maps)}")
+    best = {int(index): np.argsort(-peaks[:, index], kind="stable")[:images_per_map] for index in maps}
+    pairs = [(index, int(image)) for index, chosen in best.items() for image in chosen if peaks[image, index] > 0]
     part = keras.Model(copy.inputs, chosen_layer.output)
-    found = []
-    for index in maps:
-        best = np.argsort(-peaks[:, index], kind="stable")[:images_per_map]
-        found.append([_response(part, images, values, index, int(i)) for i in best if peaks[i, index] > 0])
-    return found
+    responses = []
+    for start in range(0, len(pairs), _BATCH):
+        responses += _responses(part, images, values, pairs[start : start + _BATCH])
+    return [[response for response in responses if response.map_index == index] for index in best]
 
 
-def _response(part: keras.Model, images, values, map_index: int, image_index: int) -> Response:
-    one = values[image_index, :, :, map_index]  # (h, w)
-    row, column = np.unravel_index(int(one.argmax()), one.shape)
-    kept = np.zeros((1, *values.shape[1:]), "float32")
-    kept[0, row, column, map_index] = one[row, column]
-    image = ops.convert_to_tensor(np.asarray(images[image_index : image_index + 1], "float32"))
-    pixels = ops.convert_to_numpy(gradient(lambda x: part(x, training=False) * kept, image))[0]  # (H, W, C)
+def _responses(part: keras.Model, images, values, pairs: Sequence[tuple[int, int]]) -> list[Response]:
+    """The strongest response of each pair (map, image)."""
+    kept = np.zeros((len(pairs), *values.shape[1:]), "float32")
+    places = []
+    for mask, (map_index, image_index) in zip(kept, pairs, strict=True):
+        one = values[image_index, :, :, map_index]  # (h, w)
+        row, column = np.unravel_index(int(one.argmax()), one.shape)
+        mask[row, column, map_index] = one[row, column]
+        places.append((int(row), int(column)))
+    x = ops.convert_to_tensor(np.asarray(images[[image_index for _, image_index in pairs]], "float32"))
+    pixels = ops.convert_to_numpy(gradient(lambda value: part(value, training=False) * kept, x))
+    return [
+        Response(map_index, image_index, place, float(mask.max()), one, _box(one))
+        for (map_index, image_index), place, mask, one in zip(pairs, places, kept, pixels, strict=True)
+    ]
+
+
+def _box(pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of what is not 0 in (H, W, C), ends exclusive; all where everything is."""
+    if not pixels.any():
+        return (0, 0, *pixels.shape[:2])
     rows, columns = (np.flatnonzero(np.abs(pixels).max(axis=axes)) for axes in ((1, 2), (0, 2)))
-    box = (0, 0, *pixels.shape[:2]) if not len(rows) else (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
-    return Response(
-        int(map_index),
-        image_index,
-        (int(row), int(column)),
-        float(one[row, column]),
-        pixels,
-        tuple(int(value) for value in box),
-    )
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def draw_responses(responses: Sequence[Sequence[Response]], images: np.ndarray) -> np.ndarray:

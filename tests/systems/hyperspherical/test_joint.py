@@ -68,6 +68,21 @@ def test_predictions_have_class_and_value(finished, tmp_path, capsys):
         assert list(next(csv.DictReader(file))) == ["file", "class_id", "label", "cosine", "value", "unit"]
 
 
+def test_the_export_says_class_cosine_and_value_with_its_unit(finished):
+    signature = tf.saved_model.load(finished[1]["export"]).signatures["tensors"]
+    image = batch_of(3)["image"]
+    served = {name: value.numpy() for name, value in signature(image=image).items()}
+    assert served.keys() == {"class_id", "label", "cosine", "scores", "value", "unit", "embedding"}
+    facts = json.loads((finished[0] / "dataset.json").read_text())
+    axis, rest = served["embedding"][:, 0], served["embedding"][:, 1:]
+    cosines = rest @ np.array(facts["prototypes"]).T / np.linalg.norm(rest, axis=1, keepdims=True)
+    np.testing.assert_allclose(served["cosine"], cosines.max(axis=1), atol=1e-5)
+    assert served["class_id"].tolist() == cosines.argmax(axis=1).tolist()
+    assert [text.decode() for text in served["label"]] == [facts["class_names"][i] for i in served["class_id"]]
+    np.testing.assert_allclose(served["value"], 45 * axis / np.linalg.norm(served["embedding"], axis=1), atol=1e-3)
+    assert served["unit"].tolist() == [b"degrees"] * 3
+
+
 @pytest.mark.parametrize("target", ["position", "value"])
 def test_the_baseline_learns_classes(tmp_path, target):
     results = run.train(tiny_config("joint", tmp_path / "run", f"loss={{name: multi_task, target: {target}}}"))

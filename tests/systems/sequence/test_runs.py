@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdlcv.config import load_text, system_module
 from tfdlcv.errors import UserError
-from tfdlcv.training import run, strategies
+from tfdlcv.training import resuming, run, strategies
 
 TRAINER = """
 optimizer: {name: adam, learning_rate: 0.003}
@@ -132,7 +132,7 @@ def test_a_process_without_the_package_gets_the_same_outputs(name, references, t
     np.savez(tmp_path / "in.npz", **{key: example[key].numpy()})
     command = [results["export"], SERVED[name], str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     subprocess.run([sys.executable, "-c", CLIENT, *command], check=True, cwd=tmp_path)
-    task = run._load_run(run_dir)[3]
+    task = resuming.load_run(run_dir)[3]
     served = system.serving(config, json.loads((run_dir / "dataset.json").read_text()), task)
     expected = served.signatures[SERVED[name]](**{key: example[key]})
     with np.load(tmp_path / "out.npz") as outputs:
@@ -200,6 +200,11 @@ def test_predictions_of_sequences(references, tmp_path):
     assert rows[0]["sum"] == pytest.approx(rows[1]["sum"], rel=1e-5)
     with pytest.raises(UserError, match=r"short.npy must hold a sequence of \(20, 2\), but holds \(19, 2\)"):
         run.predict(run_dir, [tmp_path / "short.npy"], tmp_path / "out")
+    np.save(tmp_path / "words.npy", np.full((20, 2), "a"))
+    with pytest.raises(UserError, match="words.npy must hold numbers, but holds <U1"):
+        run.predict(run_dir, [tmp_path / "words.npy"], tmp_path / "out")
+    with pytest.raises(UserError, match="is a folder; name its .npy or .csv files"):
+        run.predict(run_dir, [tmp_path], tmp_path / "out")
     with pytest.raises(UserError, match="no sequence to predict"):
         run.predict(run_dir, [tmp_path / "short.npy"], tmp_path / "out", on_error="skip")
 

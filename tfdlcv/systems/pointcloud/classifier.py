@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from tfdlcv.config import Section
 from tfdlcv.data.digit_clouds import DigitCloudsConfig
+from tfdlcv.data.mesh_files import MeshFilesConfig
 from tfdlcv.data.modelnet import ModelNetConfig
 from tfdlcv.data.primitives import PrimitivesConfig
 from tfdlcv.systems import point_networks
@@ -38,7 +39,9 @@ class Config(Section):
 
     system: Literal["pointcloud/classifier"]
     model: ClassifierNetworkConfig
-    data: Annotated[PrimitivesConfig | DigitCloudsConfig | ModelNetConfig, Field(discriminator="name")]
+    data: Annotated[
+        PrimitivesConfig | DigitCloudsConfig | MeshFilesConfig | ModelNetConfig, Field(discriminator="name")
+    ]
     loss: CrossEntropyConfig = CrossEntropyConfig()
     optimizer: OptimizerConfig
     trainer: TrainerConfig
@@ -52,9 +55,14 @@ class Config(Section):
 
 def build_datasets(config: Config) -> Datasets:
     """Reads or generates the clouds, and says what a network must know of them."""
-    from tfdlcv.data import digit_clouds, modelnet, primitives
+    from tfdlcv.data import digit_clouds, mesh_files, modelnet, primitives
 
-    reader = {PrimitivesConfig: primitives, DigitCloudsConfig: digit_clouds, ModelNetConfig: modelnet}
+    reader = {
+        PrimitivesConfig: primitives,
+        DigitCloudsConfig: digit_clouds,
+        MeshFilesConfig: mesh_files,
+        ModelNetConfig: modelnet,
+    }
     data = reader[type(config.data)].build(config.data)
     return point_networks.build_cloud_datasets(data, config, label_of="cloud")
 

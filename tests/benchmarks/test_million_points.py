@@ -1,0 +1,55 @@
+"""The measurement of large clouds, on small ones."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import million_points
+from tfdlcv.data.pyramid import PyramidSpec
+from tfdlcv.models import flex_unet
+
+
+def test_the_bound_by_hand():
+    network = flex_unet(3, features=2, filters=(4, 8), neighbors=5)
+    layers = 2 * 4 * (100 * (4 + 4 + 3 + 5)) + 4 * (25 * (8 + 8 + 3 + 5))  # Down and up at level 0; level 1.
+    weights = 4 * (2 * 4 * 4 * 4 + 4 * 8 * 8)
+    spec = PyramidSpec(neighbors=5, levels=2, upsampling_neighbors=3)
+    assert million_points.compulsory_bytes(network, 100, spec) == layers + weights
+
+
+def test_a_report_of_a_small_cloud(monkeypatch, tmp_path, capsys):
+    output = tmp_path / "report.json"
+    arguments = ["--points", "3000", "--rounds", "1", "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["million_points", *arguments])
+    million_points.main()
+    report = json.loads(output.read_text())
+    (row,) = report["sizes"]
+    assert row["points"] == 3000 and row["mean_iou"] is None and report["exponent_of_time"] is None
+    seconds = row["seconds"]
+    parts = sum(
+        seconds[part] for part in ("read", "thinning", "ordering", "neighbors", "network", "spreading", "write")
+    )
+    assert parts == pytest.approx(seconds["total"], rel=0.05)
+    assert row["peak_memory_mib"] >= row["memory_before_mib"] > 100
+    assert row["network_over_bound"] > 1
+    assert "3,000" in capsys.readouterr().out
+
+
+def test_growth_and_medians():
+    def result(points, total):
+        return {
+            "points": points,
+            "seconds": {"total": total, "network": total / 2},
+            "peak_memory_mib": points,
+            "memory_before_mib": 1,
+            "mean_iou": None,
+            "compulsory_gb": 1.0,
+            "bandwidth_gb_per_second": 4.0,
+        }
+
+    rounds = [{10: result(10, 1.0 + r), 1000: result(1000, 100.0 * (1 + r))} for r in (0, 2, 1)]
+    report = million_points.summary(rounds)
+    assert report["exponent_of_time"] == pytest.approx(1.0)
+    assert report["sizes"][1]["seconds"]["total"] == 200 and report["sizes"][1]["peak_memory_mib"] == 1000
+    assert report["sizes"][1]["network_over_bound"] == 100 / (1.0 / 4.0)

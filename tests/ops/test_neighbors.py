@@ -1,0 +1,158 @@
+"""The three neighbour searches against all distances and each other; ties, padding, overflow, errors."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdlcv.ops import neighbors as search
+
+
+def by_sorting(positions, k, queries=None):
+    """(distance, index) sorted, in float64."""
+    positions = positions.astype("float64")
+    queries = positions if queries is None else queries.astype("float64")
+    squares = np.square(queries[:, :, None] - positions[:, None]).sum(-1)
+    return np.argsort(squares, axis=-1, kind="stable")[:, :, :k]
+
+
+def lattice(seed=0):
+    """Points of a cubic lattice in any order: nearly every set of nearest neighbours has ties."""
+    points = np.stack(np.meshgrid(*[np.arange(6.0)] * 3, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    return np.random.default_rng(seed).permuted(points, axis=1).astype("float32")
+
+
+def random_cloud(points=300, dimensions=3, clouds=2):
+    return np.random.default_rng(0).uniform(size=(clouds, points, dimensions)).astype("float32")
+
+
+def grid(positions, k, queries=None, **options):
+    found = search.knn_grid(positions, k, queries, **options)
+    assert not np.asarray(found["overflow"]).any()
+    return found["neighbors"]
+
+
+def searches(cell_size, capacity):
+    return {
+        "pairs": search.knn,
+        "pairs in chunks": lambda p, k, q=None: search.knn(p, k, q, chunk_size=7),
+        "grid": lambda p, k, q=None: grid(p, k, q, cell_size=cell_size, capacity=capacity, chunk_size=64),
+        "host": search.knn_host,
+    }
+
+
+@pytest.mark.parametrize("name", searches(1, 1))
+def test_equals_sorting_all_distances(name):
+    find = searches(0.6, 200)[name]
+    for dimensions in (1, 2, 3):
+        positions = random_cloud(dimensions=dimensions)
+        found = np.asarray(find(positions, 9))
+        assert found.dtype == "int32"
+        np.testing.assert_array_equal(found, by_sorting(positions, 9))
+        np.testing.assert_array_equal(found[:, :, 0], np.tile(np.arange(300), (2, 1)))
+    queries = np.random.default_rng(1).uniform(size=(2, 50, 3)).astype("float32")
+    np.testing.assert_array_equal(find(positions, 5, queries), by_sorting(positions, 5, queries))
+    np.testing.assert_array_equal(find(positions, 1), np.tile(np.arange(300)[None, :, None], (2, 1, 1)))
+
+
+@pytest.mark.parametrize("name", searches(1, 1))
+def test_ties_go_to_the_lower_index(name):
+    find = searches(2.01, 64)[name]
+    for k in (3, 7, 9, 15):
+        np.testing.assert_array_equal(find(lattice(), k), by_sorting(lattice(), k))
+    together = np.zeros((1, 40, 3), "float32")
+    np.testing.assert_array_equal(find(together, 4), np.tile(np.arange(4), (1, 40, 1)))
+
+
+@pytest.mark.parametrize("name", searches(1, 1))
+def test_far_from_the_origin_the_neighbors_are_the_same(name):
+    """By |a|^2 - 2 a.b + |b|^2 in float32, 6 % of points a hundred metres away are not their own neighbours."""
+    positions = np.round(random_cloud(clouds=1) * 4096) / 4096
+    find = searches(0.6, 200)[name]
+    np.testing.assert_array_equal(find((positions + 100).astype("float32"), 9), find(positions, 9))
+
+
+@pytest.mark.parametrize("name", ["pairs", "grid"])
+def test_compiled_and_with_any_number_of_points(name):
+    def find(positions):
+        if name == "pairs":
+            return search.knn(positions, 6, chunk_size=32)
+        return search.knn_grid(positions, 6, cell_size=0.7, capacity=200)["neighbors"]
+
+    traced = tf.function(find, input_signature=[tf.TensorSpec((None, None, 3))])
+    compiled = tf.function(find, jit_compile=True)
+    for points in (60, 90):
+        positions = random_cloud(points)
+        expected = by_sorting(positions, 6)
+        np.testing.assert_array_equal(traced(positions), expected)
+        np.testing.assert_array_equal(compiled(positions), expected)
+
+
+def test_points_that_are_not_valid_are_nobodys_neighbors():
+    positions = random_cloud(20)
+    valid = np.ones((2, 20), bool)
+    valid[0, 5:] = False
+    found = np.asarray(search.knn(positions, 7, valid=valid))
+    np.testing.assert_array_equal(found[0, :, :5], by_sorting(positions[:1, :5], 5, positions[:1])[0])
+    assert (found[0, :, 5:] == -1).all()
+    np.testing.assert_array_equal(found[1], by_sorting(positions[1:], 7)[0])
+
+
+def test_the_grid_says_where_it_may_be_wrong():
+    positions = random_cloud(2000, clouds=1)
+    expected = by_sorting(positions, 9)
+    small_cells = search.knn_grid(positions, 9, cell_size=0.09, capacity=64)
+    little_room = search.knn_grid(positions, 9, cell_size=0.15, capacity=22)
+    for found in (small_cells, little_room):
+        overflow = np.asarray(found["overflow"])
+        assert 0.02 < overflow.mean() < 0.98
+        right = (np.asarray(found["neighbors"]) == expected).all(axis=-1)
+        assert right[~overflow].all()
+        assert not right.all()
+    alone = search.knn_grid(positions, 9, np.full((1, 1, 3), 50.0, "float32"), cell_size=0.15)
+    np.testing.assert_array_equal(alone["neighbors"], np.full((1, 1, 9), -1))
+    assert np.asarray(alone["overflow"]).all()
+
+
+def test_columns_that_share_slots_bring_no_point_twice():
+    """As few slots as points: 27 cells on eight slots."""
+    positions = np.stack(np.meshgrid(*[[0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(1, 8, 3).astype("float32")
+    found = grid(positions, 8, cell_size=1.8, capacity=8)
+    np.testing.assert_array_equal(found, by_sorting(positions, 8))
+    found = search.knn_grid(positions, 8, cell_size=1.0, capacity=8)["neighbors"]
+    np.testing.assert_array_equal(np.sort(found), np.tile(np.arange(8), (1, 8, 1)))
+
+
+def test_host_takes_one_cloud_and_float64():
+    positions = np.random.default_rng(0).normal(size=(50, 3))
+    np.testing.assert_array_equal(search.knn_host(positions, 4), by_sorting(positions[None], 4)[0])
+    np.testing.assert_array_equal(search.knn_host(positions, 50, workers=2), by_sorting(positions[None], 50)[0])
+
+
+@pytest.mark.parametrize("find", [search.knn, search.knn_host, lambda p, k, *q: grid(p, k, *q, cell_size=1)])
+def test_wrong_inputs_are_named(find):
+    positions = random_cloud(20)
+    with pytest.raises(ValueError, match=r"positions must hold at least k \(21\) points. Received: 20"):
+        find(positions, 21)
+    with pytest.raises(ValueError, match="k must be at least 1. Received: k=0"):
+        find(positions, 0)
+    with pytest.raises(ValueError, match="positions must hold at least 1 point. Received: an empty cloud"):
+        find(positions[:, :0], 1)
+    with pytest.raises(ValueError, match="positions must be floating-point. Received: dtype=int64"):
+        find(positions.astype("int64"), 3)
+    with pytest.raises(ValueError, match="queries has 2, positions has 3|positions has 3, queries has 2"):
+        find(positions, 3, positions[:, :, :2])
+    broken = positions.copy()
+    broken[1, 7, 0] = np.nan
+    with pytest.raises(ValueError, match=r"positions must be finite. Received: nan at \(1, 7, 0\), 1 such values"):
+        find(broken, 3)
+    with pytest.raises(ValueError, match="queries must be finite"):
+        find(positions, 3, broken)
+
+
+def test_wrong_arguments_of_the_grid_are_named():
+    with pytest.raises(ValueError, match="at most 3 coordinates"):
+        search.knn_grid(random_cloud(dimensions=4), 3, cell_size=1)
+    with pytest.raises(ValueError, match=r"k \(10\) must be at most 9 times capacity \(1\)"):
+        search.knn_grid(random_cloud(), 10, cell_size=1, capacity=1)
+    with pytest.raises(ValueError, match="cell_size must be positive. Received: cell_size=0.0"):
+        search.knn_grid(random_cloud(), 3, cell_size=0.0)

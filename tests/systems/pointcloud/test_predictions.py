@@ -1,0 +1,169 @@
+"""Predictions for files: what is written, clouds of any size, blocks that give what the whole gives, and errors."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.published_clouds import TETRAHEDRON
+from tests.systems.pointcloud.runs import config_of
+from tfdlcv.data import cloud_files, rooms
+from tfdlcv.data.clouds import Cloud
+from tfdlcv.errors import UserError
+from tfdlcv.systems import point_networks
+from tfdlcv.systems.point_predictions import Segmenter
+from tfdlcv.training import resuming, run
+from tfdlcv.visualization.point_clouds import class_colors
+
+
+@pytest.fixture(scope="module")
+def segmenter_run(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("segmenter") / "run"
+    run.train(config_of("segmenter", run_dir, "trainer.epochs=1"))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def building():
+    return rooms.sample_building(2000, points_per_room=500)
+
+
+def segmenter_of(run_dir, **options):
+    _, config, _, task, facts = resuming.load_run(run_dir)
+    return Segmenter(task.network, facts, point_networks.pyramid_of(config.model), config.model, **options)
+
+
+def test_labels_a_coloured_cloud_and_a_picture_are_written(segmenter_run, building, tmp_path):
+    path = cloud_files.write_ply(tmp_path / "house.ply", building.positions, building.color)
+    written = run.predict(segmenter_run, [path], tmp_path / "out")
+    names = {value.name for value in written.values()}
+    assert names == {"house.ply.labels.npz", "house.ply.segmented.ply", "house.ply.png"}
+    with np.load(tmp_path / "out" / "house.ply.labels.npz") as content:
+        label, probability = content["label"], content["probability"]
+        assert tuple(content["class_names"]) == rooms.CLASS_NAMES
+    assert label.shape == probability.shape == (2000,)
+    assert (probability >= 1 / 8).all() and (probability <= 1).all()
+    colored = cloud_files.read_cloud(tmp_path / "out" / "house.ply.segmented.ply")
+    np.testing.assert_array_equal(colored.positions, building.positions)  # The points keep their order.
+    np.testing.assert_array_equal(colored.label, label)
+    np.testing.assert_array_equal(colored.color, class_colors(8)[label])
+    with Image.open(tmp_path / "out" / "house.ply.png") as picture:
+        assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50
+
+
+def test_blocks_of_any_size_give_what_the_whole_gives(segmenter_run, building):
+    whole, small = (segmenter_of(segmenter_run, block_points=size, thin=False) for size in (10_000, 90))
+    expected, found = whole.segment(building), small.segment(building)
+    np.testing.assert_allclose(found["probability"], expected["probability"], rtol=1e-4)
+    assert (found["label"] == expected["label"]).mean() > 0.999  # Where two classes are level, rounding decides.
+
+
+def test_the_order_of_a_file_does_not_matter(segmenter_run, building):
+    segmenter = segmenter_of(segmenter_run, thin=False)
+    order = np.random.default_rng(0).permutation(len(building))
+    shuffled = segmenter.segment(building.select(order))
+    np.testing.assert_array_equal(shuffled["label"], segmenter.segment(building)["label"][order])
+
+
+def test_dense_clouds_are_thinned_to_the_spacing_of_training(segmenter_run):
+    segmenter = segmenter_of(segmenter_run)
+    building = rooms.sample_building(512, points_per_room=128)  # As dense as in training.
+    assert segmenter._thinned(building.positions) is None
+    random = np.random.default_rng(0)
+    sparse = building.positions
+    dense = np.concatenate([sparse + random.normal(0, 0.01, sparse.shape) for _ in range(30)])
+    kept = segmenter._thinned(dense)
+    assert 0.3 * len(sparse) < len(kept) < 3 * len(sparse)
+    cells = np.floor((dense[kept] - dense.min(axis=0)) / (2 * segmenter.facts["spacing"]))
+    assert len(np.unique(cells, axis=0)) == len(kept)
+    cloud = Cloud(dense, color=np.tile(building.color, (30, 1)))
+    found = segmenter.segment(cloud)
+    assert found["label"].shape == (len(dense),)
+    # A point that was left out has the label of the nearest that was not.
+    gaps = np.linalg.norm(dense[kept][None] - dense[:200, None], axis=-1).argmin(axis=1)
+    np.testing.assert_array_equal(found["label"][:200], found["label"][kept][gaps])
+
+
+def test_pointnet_takes_clouds_whole(tmp_path, building):
+    run.train(config_of("segmenter", tmp_path / "run", "model={name: pointnet}", "trainer.epochs=1"))
+    segmenter = segmenter_of(tmp_path / "run", block_points=100, thin=False)
+    assert segmenter.segment(building)["label"].shape == (2000,)
+
+
+def test_classes_of_clouds_and_meshes(tmp_path):
+    run.train(config_of("classifier", tmp_path / "run", "trainer.epochs=1"))
+    folder = tmp_path / "clouds"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    np.savetxt(folder / "ball.xyz", random.normal(size=(300, 3)))
+    np.savetxt(folder / "few.xyz", random.normal(size=(30, 3)))
+    (folder / "mesh.off").write_text("OFF\n" + TETRAHEDRON)
+    (folder / "notes.md").write_text("not a cloud")
+    written = run.predict(tmp_path / "run", [folder], tmp_path / "out")
+    with open(written["predictions.csv"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"].rpartition("/")[2] for row in rows] == ["ball.xyz", "few.xyz", "mesh.off"]
+    content = json.loads(written["predictions.json"].read_text())
+    for row, prediction in zip(rows, content["predictions"], strict=True):
+        assert sum(prediction["probabilities"]) == pytest.approx(1, rel=1e-4)
+        best = int(np.argmax(prediction["probabilities"]))
+        assert row["label"] == prediction["label"] == content["class_names"][best]
+        assert float(row["probability"]) == pytest.approx(max(prediction["probabilities"]))
+    assert written["contact_sheet.png"].is_file()
+    np.savetxt(folder / "three.xyz", np.eye(3))
+    with pytest.raises(UserError, match=r"three.xyz: the cloud has 3 points, but the network needs 5"):
+        run.predict(tmp_path / "run", [folder / "three.xyz"], tmp_path / "out")
+    again = run.predict(tmp_path / "run", [folder], tmp_path / "out", on_error="skip")
+    assert len(json.loads(again["predictions.json"].read_text())["predictions"]) == 3
+
+
+def test_files_that_cannot_be_segmented(segmenter_run, building, tmp_path):
+    np.savetxt(tmp_path / "plain.xyz", building.positions)
+    with pytest.raises(UserError, match="plain.xyz: the cloud has no color, which data.features asks for"):
+        run.predict(segmenter_run, [tmp_path / "plain.xyz"], tmp_path / "out")
+    np.savez(tmp_path / "few.npz", positions=np.eye(3), color=np.zeros((3, 3), np.uint8))
+    with pytest.raises(UserError, match="positions: 3 points are fewer than the 5 neighbours of each"):
+        run.predict(segmenter_run, [tmp_path / "few.npz"], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no cloud files"):
+        run.predict(segmenter_run, [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(UserError, match="there is no cloud to predict"):
+        run.predict(segmenter_run, [tmp_path / "gone.xyz"], tmp_path / "out", on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("classifier", "data.points=3", "data.points: .*>= 16"),
+        ("classifier", "model.neighbors=70", r"data.points \(64\) must be at least model.neighbors \(70\)"),
+        (
+            "segmenter",
+            "model.filters=[4,4,4,4,4]",
+            r"data.points \(128\) must be at least 256, so that a point is left",
+        ),
+        ("segmenter", "model.upsampling=flex", "model.upsampling"),
+        ("segmenter", "data.features=[smell]", "data.features"),
+        ("segmenter", "model={name: flex_classifier}", "model.name"),
+    ],
+)
+def test_bad_configs(name, override, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        config_of(name, tmp_path / "run", override)
+
+
+def test_class_weights_must_be_as_many_as_classes(tmp_path):
+    with pytest.raises(UserError, match=r"loss.class_weights \(2 numbers\) must have one for each of the 8 classes"):
+        run.train(config_of("segmenter", tmp_path / "run", "loss={name: cross_entropy, class_weights: [1.0, 2.0]}"))
+
+
+def test_a_config_needs_no_tensorflow_to_be_checked():
+    code = (
+        "import sys; from tfdlcv.config import system_module\n"
+        "for name in ('pointcloud/classifier', 'pointcloud/segmenter'): system_module(name).Config\n"
+        "assert not {'tensorflow', 'keras', 'scipy'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
