@@ -94,13 +94,13 @@ def planned_runs() -> list[Run]:
     runs, epochs = [], "trainer.epochs=8"
     for column, rows in {"all": RATES_ALL, "10 a class": RATES_FEW}.items():
         for row in rows:
-            runs += [_class_run("rates", f"{row}, rate {each:g}", column, row, each, TRIAL_SEED) for each in RATES]
+            runs += [_class_run("rates", f"{row}, rate {each:g}", column, row, each, 6, TRIAL_SEED) for each in RATES]
     for seed in SEEDS:
         for row in CLASS_LOSSES:
-            runs.append(_class_run("classes", row, "all", row, RATES_ALL.get(row, RATES_ALL[TEN]), seed))
+            runs.append(_class_run("classes", row, "all", row, RATES_ALL.get(row, RATES_ALL[TEN]), 8, seed))
         for column in FEW:
             for row in COMPARED:
-                runs.append(_class_run("few", row, column, row, RATES_FEW.get(row, RATES_FEW[TEN]), seed))
+                runs.append(_class_run("few", row, column, row, RATES_FEW.get(row, RATES_FEW[TEN]), 12, seed))
         for row in list(REGRESSION_LOSSES)[:2]:
             runs += [_regression_run(row, value, seed) for value in REGRESSION_RATES]
         digit = (ROTATED, "loss.dimensions=9", rate(0.4), epochs, EVALUATION)
@@ -119,9 +119,9 @@ def _regression_run(loss: str, learning_rate: float, seed: int) -> Run:
     return Run("regression", loss, f"rate {learning_rate:g}", seed, REGRESSOR, overrides)
 
 
-def _class_run(table: str, row: str, column: str, loss: str, learning_rate: float, seed: int) -> Run:
+def _class_run(table: str, row: str, column: str, loss: str, learning_rate: float, epochs: int, seed: int) -> Run:
     """A classifier, trained on all examples or, if `column` is one of FEW, on few."""
-    overrides = [CLASS_LOSSES[loss], rate(learning_rate), "trainer.epochs=6", EVALUATION]
+    overrides = [CLASS_LOSSES[loss], rate(learning_rate), f"trainer.epochs={epochs}", EVALUATION]
     if column in FEW:
         count = FEW[column]
         # As many steps for each, of no more examples than there are.

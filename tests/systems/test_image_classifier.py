@@ -174,7 +174,7 @@ def test_freezing_by_name(tmp_path):
     body = next(x for x in image_classifier.build_task(config, facts).network.layers if isinstance(x, keras.Model))
     frozen = [layer.name for layer in body.layers if layer.weights and not layer.trainable]
     assert frozen and all(name.startswith("c") for name in frozen)
-    with pytest.raises(UserError, match=r"model.freeze: 'hiden' matches no layer of mlp. Near: "):
+    with pytest.raises(UserError, match=r"model.freeze: 'hiden' names no layer of mlp. Near: "):
         run.train(tiny_config(tmp_path / "other", "model.freeze=[hiden]"))
 
 

@@ -57,7 +57,7 @@ def test_features_of_the_last_layer_are_the_logits_that_are_served(finished, ima
 
 
 def test_an_unknown_layer_lists_near_ones(finished, images):
-    with pytest.raises(UserError, match=r"--layer: 'c4' is no layer of lenet5. Near: (c\d, )*s4"):
+    with pytest.raises(UserError, match=r"--layer: 'c4' names no layer of lenet5. Near: (c\d, )*s4"):
         run.features(finished, [images[0]], "c4")
 
 

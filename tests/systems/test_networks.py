@@ -167,9 +167,9 @@ def test_freeze_until_holds_a_layer_and_all_before_it(tmp_path):
         *("stem_conv", "stem_norm", "stage2_unit1_conv1", "stage2_unit1_norm1", "stage2_unit1_conv2")
     }  # Not the shortcut beside it.
     assert len(stages) == 3 * 4
-    with pytest.raises(UserError, match=r"model.freeze_until: 'stage2_unt1' is no layer of resnet20. Near: stage2_"):
+    with pytest.raises(UserError, match=r"model.freeze_until: 'stage2_unt1' names no layer of resnet20. Near: stage2_"):
         build(tmp_path, "{name: resnet, depth: 20, freeze_until: stage2_unt1}")
-    with pytest.raises(UserError, match=r"model.freeze: 'stem' is no layer of resnet20. Near: stem_"):
+    with pytest.raises(UserError, match=r"model.freeze: 'stem' names no layer of resnet20. Near: stem_"):
         build(tmp_path, "{name: resnet, depth: 20, freeze: [stem]}")
 
 

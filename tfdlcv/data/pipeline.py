@@ -10,7 +10,9 @@ Shape legend: B examples of a step over all workers, W workers (input pipelines)
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +161,21 @@ def distribute(strategy: tf.distribute.Strategy, build: Callable[..., tf.data.Da
         )
 
     return strategy.distribute_datasets_from_function(build_shard)
+
+
+@contextlib.contextmanager
+def faults_of_examples():
+    """Turns a UserError that was raised in a `tf.numpy_function`, of a damaged file, say, into one again.
+
+    TensorFlow hands such errors on as text, within its own.
+    """
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        found = re.search(r"^UserError: (.+)$", error.message, re.MULTILINE)
+        if found is None:
+            raise
+        raise UserError(found.group(1)) from None
 
 
 def _fetch(steps: tf.data.Dataset, split: Split, shard_size: int) -> tf.data.Dataset:

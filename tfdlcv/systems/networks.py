@@ -354,4 +354,4 @@ def unknown_layer(argument: str, name: str, network: keras.Model) -> str:
     """The message for the name, or pattern, of a layer that the network has not: those that are near."""
     names = [layer.name for layer in network.layers]
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[-5:]
-    return f"{argument}: {name!r} is no layer of {network.name}. Near: {', '.join(near)}"
+    return f"{argument}: {name!r} names no layer of {network.name}. Near: {', '.join(near)}"

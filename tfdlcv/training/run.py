@@ -53,7 +53,7 @@ def train(config: Any) -> dict[str, Any]:
     if is_chief:
         folder.lock()
     try:
-        with strategies.process_settings(config.trainer):
+        with strategies.process_settings(config.trainer), pipeline.faults_of_examples():
             return _train(config, folder, strategy, is_chief)
     except _CLUSTER_ERRORS as error:
         if strategies.num_workers(strategy) == 1:
@@ -74,7 +74,7 @@ def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] 
     config = load_config(folder.config, overrides)
     system = system_module(config.system)
     strategy = strategies.build_strategy(config.trainer)
-    with strategies.process_settings(config.trainer):
+    with strategies.process_settings(config.trainer), pipeline.faults_of_examples():
         datasets = system.build_datasets(config)
         chosen = {"train": datasets.train, "validation": datasets.validation, "test": datasets.test}.get(split)
         if chosen is None:

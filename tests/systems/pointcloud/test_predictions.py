@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.published_clouds import TETRAHEDRON
+from tests.data.published_clouds import TETRAHEDRON, write_modelnet_resampled
 from tests.systems.pointcloud.runs import config_of
 from tfdlcv.data import cloud_files, rooms
 from tfdlcv.data.clouds import Cloud
@@ -167,3 +167,12 @@ def test_a_config_needs_no_tensorflow_to_be_checked():
         "assert not {'tensorflow', 'keras', 'scipy'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_damaged_file_stops_training_with_its_name(tmp_path):
+    write_modelnet_resampled(tmp_path, points=80)
+    path = tmp_path / "chair" / "chair_0003.txt"
+    path.write_bytes(path.read_bytes()[:2000])
+    data = f"data={{name: modelnet, folder: {tmp_path}, points: 64, validation_fraction: 0.0}}"
+    with pytest.raises(UserError, match=r"^\S*chair_0003.txt: damaged, or cut short at byte 2000: .*row 36.*$"):
+        run.train(config_of("classifier", tmp_path / "run", data, "trainer.epochs=3"))

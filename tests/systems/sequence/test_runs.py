@@ -155,6 +155,16 @@ def test_recurrent_networks_train_with_and_without_xla(cell, name, tmp_path, fol
         assert 300 < results["parameters"] < 500
 
 
+def test_initializers_of_embeddings(tmp_path, folder):
+    drawn = {}
+    for name in ("words", "characters"):
+        config = config_of("language_model", tmp_path / "run", folder, f"model.embedding_initializer={name}")
+        network = system_module(config.system).build_network(config.model, vocabulary_size=500, xla=False)
+        drawn[name] = network.get_layer("embedding").get_weights()[0]
+    assert drawn["words"].std() == pytest.approx(0.01, rel=0.1)
+    assert np.abs(drawn["characters"]).max() <= 0.1 and drawn["characters"].std() == pytest.approx(0.0577, rel=0.1)
+
+
 def test_tokens_of_a_language_model_with_lstm(tmp_path, folder):
     model = "model: {name: lstm, units: 5, embedding_size: 5, embedding_dropout: 0.1, tied: true}"
     run.train(config_of("language_model", tmp_path / "run", folder, model=model))

@@ -30,6 +30,8 @@ _CONTINUATION = 200  # Tokens that `predict` adds to a text.
 class _Embedding(Section):
     embedding_size: int = Field(ge=1)
     embedding_dropout: float = Field(0.0, ge=0, lt=1)
+    embedding_initializer: Literal["words", "characters"] = "words"
+    """As the authors' two models have it. words: N(0, 0.01); characters: uniform in +-0.1."""
     tied: bool = False
     """Whether the output layer shares the embedding's matrix; last_filters (by default filters) or units must then
     equal embedding_size."""
@@ -126,10 +128,10 @@ def build_network(config: LanguageNetworkConfig, *, vocabulary_size: int, xla: b
     from tfdlcv.layers.tied_head import TiedHead
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    # Of deviation 0.01, as in the authors' code.
-    embedding = keras.layers.Embedding(
-        vocabulary_size, config.embedding_size, keras.initializers.RandomNormal(stddev=0.01), name="embedding"
-    )
+    initializer = keras.initializers.RandomNormal(stddev=0.01)
+    if config.embedding_initializer == "characters":
+        initializer = keras.initializers.RandomUniform(-0.1, 0.1)
+    embedding = keras.layers.Embedding(vocabulary_size, config.embedding_size, initializer, name="embedding")
     x = embedding(tokens)
     if config.embedding_dropout:
         x = keras.layers.Dropout(config.embedding_dropout, name="embedding_dropout")(x)
