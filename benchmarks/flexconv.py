@@ -16,7 +16,8 @@ Contenders, as far as their packages are installed, each a process of its own:
 All take the same cloud with the same neighbours, and as many channels and filters. A step gives the gradients to the
 features and all weights. Every round times each contender, one after the other, in an order that rotates; ratios are
 medians over rounds of the ratio within the round. Extra memory is the largest resident memory of the process less that
-before its first step. Prints a table and writes results/flexconv_<machine>.json.
+before its first step. `--layers 8` races eight layers, one after the other, of the first three contenders instead.
+Prints a table and writes results/flexconv_<machine>.json.
 """
 
 import argparse
@@ -45,6 +46,7 @@ PACKAGES = {
     "torch_pointnet": "torch_geometric",
     "torch_kpconv": "torch",
 }
+STACKED = ("layer", "layer_remat", "layer_xla")
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = {"clouds": 1, "points": 4096, "neighbors": 9, "channels": 64, "filters": 64}
 
@@ -55,6 +57,7 @@ def main():
     parser.add_argument("--contenders", nargs="+", choices=PACKAGES, help="default: all that are installed")
     for name, default in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
+    parser.add_argument("--layers", type=int, default=1, help="one after the other; default: %(default)s")
     parser.add_argument("--steps", type=int, default=10, help="steps a round; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,21 +66,23 @@ def main():
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments)
-    contenders = arguments.contenders or [
-        name for name, package in PACKAGES.items() if importlib.util.find_spec(package)
-    ]
+    able = [name for name in PACKAGES if arguments.layers == 1 or name in STACKED]
+    contenders = arguments.contenders or [name for name in able if importlib.util.find_spec(PACKAGES[name])]
+    if not set(contenders) <= set(able):
+        parser.error(f"--layers {arguments.layers} is for {', '.join(able)}")
     results = race(contenders, arguments)
     report = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         "machine": machine(),
         "versions": versions(),
-        "settings": {name: getattr(arguments, name) for name in (*SIZES, "steps", "rounds", "seed")},
+        "settings": {name: getattr(arguments, name) for name in (*SIZES, "layers", "steps", "rounds", "seed")},
         "results": results,
         "ratios": ratios(results),
     }
     print(table(report))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"flexconv_{machine_name(report['machine'])}.json"
+    stack = f"_{arguments.layers}_layers" if arguments.layers > 1 else ""
+    path = arguments.output / f"flexconv{stack}_{machine_name(report['machine'])}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\nwritten to {path}")
 
@@ -112,7 +117,7 @@ def start_worker(name: str, arguments) -> subprocess.Popen:
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
-    options = [f"--{option}={getattr(arguments, option)}" for option in (*SIZES, "steps", "seed")]
+    options = [f"--{option}={getattr(arguments, option)}" for option in (*SIZES, "layers", "steps", "seed")]
     command = [sys.executable, "-m", "benchmarks.flexconv", "--worker", name, *options]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     return subprocess.Popen(command, env=environment, cwd=ROOT, text=True, **pipes)
@@ -123,7 +128,8 @@ def work(arguments):
     cloud = flexconv_contenders.random_cloud(
         arguments.clouds, arguments.points, arguments.neighbors, arguments.channels, arguments.seed
     )
-    contender = flexconv_contenders.MAKE[arguments.worker](cloud, arguments.filters)
+    several = {"layers": arguments.layers} if arguments.layers > 1 else {}
+    contender = flexconv_contenders.MAKE[arguments.worker](cloud, arguments.filters, **several)
     before = resident_memory_mib()
     for _ in range(3):  # Traces, compiles and fills caches.
         contender.step()

@@ -6,6 +6,7 @@ Shapes: B clouds, N points, K neighbours, E = B N K edges, C channels, F filters
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -42,17 +43,28 @@ def random_cloud(clouds: int, points: int, neighbors: int, channels: int, seed: 
 # -- TensorFlow and JAX ---------------------------------------------------------------------------------------------
 
 
-def make_layer(cloud, filters: int, *, jit_compile: bool = False, remat: bool = False) -> Contender:
-    """The layer of this project in a TensorFlow graph."""
+def make_layer(cloud, filters: int, *, layers: int = 1, jit_compile: bool = False, remat: bool = False) -> Contender:
+    """The layer of this project in a TensorFlow graph, or several, one after the other."""
     import keras
 
     from tfdlcv.layers import FlexConv
 
     with keras.RematScope(mode="full" if remat else None):
-        layer = FlexConv(filters)
-    inputs = [cloud["features"], cloud["positions"], cloud["neighbors"]]
-    layer.build([array.shape for array in inputs])
-    return _tensorflow_contender(layer, layer.trainable_variables, inputs, jit_compile)
+        chain = [FlexConv(filters, activation="relu" if layers > 1 else None) for _ in range(layers)]
+    arrays = [cloud["features"], cloud["positions"], cloud["neighbors"]]
+    shapes = [array.shape for array in arrays]
+    for layer in chain:
+        layer.build(shapes)
+        shapes = [layer.compute_output_shape(shapes), *shapes[1:]]
+
+    def call(inputs):
+        features, *rest = inputs
+        for layer in chain:
+            features = layer([features, *rest])
+        return features
+
+    weights = [weight for layer in chain for weight in layer.trainable_variables]
+    return _tensorflow_contender(call, weights, arrays, jit_compile)
 
 
 def make_naive(cloud, filters: int) -> Contender:
@@ -212,8 +224,8 @@ def _torch_contender(layer, weights, cloud) -> Contender:
 
 MAKE: dict[str, Callable[..., Contender]] = {
     "layer": make_layer,
-    "layer_remat": lambda cloud, filters: make_layer(cloud, filters, remat=True),
-    "layer_xla": lambda cloud, filters: make_layer(cloud, filters, jit_compile=True),
+    "layer_remat": functools.partial(make_layer, remat=True),
+    "layer_xla": functools.partial(make_layer, jit_compile=True),
     "layer_jax": make_layer_jax,
     "naive": make_naive,
     "torch_moments": make_torch_moments,

@@ -8,8 +8,8 @@ Arrays of a pyramid, for level l = 0, 1, ... with N_l points, of which level l +
     up{l}         (N_l, U) int32      the U nearest points of level l + 1
 
 -1 is padding, where a level has fewer points than neighbours are asked for. The arrays depend on the positions alone
-and are the same for a cloud that is turned, moved or scaled, so they are found once, on the host: with two CPU cores a
-k-d tree is faster than a search in the graph for any number of points (benchmarks/flexconv.py).
+and are the same for a cloud that is turned, moved or scaled, so they are found once, on the host: on two CPU cores, a
+thread with a k-d tree took 2 ms for 512 points and 13 ms for 4,096, a graph that compares all pairs 8 ms and 143 ms.
 
 Groh, Wieschollek and Lensch, "Flex-Convolution", 2018 (inverse density importance sampling).
 """

@@ -6,6 +6,7 @@ from tfdlcv.layers.cosine_classifier import CosineClassifier
 from tfdlcv.layers.flex_conv import FlexConv, FlexConvTranspose
 from tfdlcv.layers.flex_pooling import FlexPooling
 from tfdlcv.layers.flex_upsampling import FlexUpsampling
+from tfdlcv.layers.grouped_conv import GroupedConv2D
 from tfdlcv.layers.lecture_lstm import LectureLSTMCell
 from tfdlcv.layers.lenet_layers import NegativeSquaredDistances, PartialConv2D, TrainedSubsampling2D
 from tfdlcv.layers.local_response_normalization import LocalResponseNormalization
@@ -23,6 +24,7 @@ __all__ = [
     "FlexConvTranspose",
     "FlexPooling",
     "FlexUpsampling",
+    "GroupedConv2D",
     "LectureLSTMCell",
     "LocalResponseNormalization",
     "Maxout",

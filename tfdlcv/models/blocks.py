@@ -10,7 +10,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from tfdlcv.layers import BatchNormalization
+from tfdlcv.layers import BatchNormalization, GroupedConv2D
 
 Padding = int | Literal["centred", "same"]
 
@@ -45,7 +45,8 @@ def convolution(
             images that are shifted by a pixel where they were trained with the other one.
     """
     x, keras_padding = _padded(x, kernel_size, strides, padding, name=name)
-    return keras.layers.Conv2D(
+    layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
+    return layer(
         filters,
         kernel_size,
         strides,
