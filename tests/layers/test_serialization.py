@@ -76,6 +76,13 @@ CHANGED_ARGUMENTS = {
     "FlexConvTranspose": {"filters": 4, "use_bias": False, "normalize_positions": True, "activation": "relu"},
     "FlexPooling": {},
     "FlexUpsampling": {"method": "nearest"},
+    "OctreeConv": {
+        "filters": 4,
+        "kernel_size": 5,
+        "use_bias": False,
+        "activation": "relu",
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=3),
+    },
     "PrototypeCosines": {"prototypes": [[1.0, 0.0], [0.0, -1.0]]},
     "TemporalBlock": {
         "filters": 4,

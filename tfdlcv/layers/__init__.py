@@ -11,6 +11,7 @@ from tfdlcv.layers.lecture_lstm import LectureLSTMCell
 from tfdlcv.layers.lenet_layers import NegativeSquaredDistances, PartialConv2D, TrainedSubsampling2D
 from tfdlcv.layers.local_response_normalization import LocalResponseNormalization
 from tfdlcv.layers.maxout import Maxout
+from tfdlcv.layers.octree_conv import OctreeConv
 from tfdlcv.layers.prototype_cosines import PrototypeCosines
 from tfdlcv.layers.temporal_block import TemporalBlock
 from tfdlcv.layers.weight_normalization import WeightNormalization
@@ -29,6 +30,7 @@ __all__ = [
     "LocalResponseNormalization",
     "Maxout",
     "NegativeSquaredDistances",
+    "OctreeConv",
     "PartialConv2D",
     "PrototypeCosines",
     "TemporalBlock",
