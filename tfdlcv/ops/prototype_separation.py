@@ -103,7 +103,7 @@ def largest_cosine(points: np.ndarray) -> float:
 def _effort(num_classes: int, *, with_semantics: bool) -> tuple[int, float, int]:
     """-> starts, factor between sharpnesses, L-BFGS iterations at each sharpness.
 
-    An evaluation costs about 30 us + K^2 * 20 ns. All starts together take some 10 s, 1,000 classes half a minute.
+    An evaluation costs about 30 us + K^2 * 20 ns. All starts together take some 10 s, 1,000 classes under a minute.
     """
     pairs = num_classes**2
     starts = min(max(100_000 // (pairs + 1500), 1), 60)
