@@ -41,6 +41,7 @@ PAIRS = (
     ("tfdlcv_jax_as_torch", "torch"),
 )
 KINDS = ("training", "inference")
+OPTIONS = ("image_size", "batch_size", "steps", "batches", "seed")  # What a contender is told.
 
 
 def main():
@@ -109,9 +110,12 @@ def versions() -> dict[str, str]:
 # -- The race -------------------------------------------------------------------------------------------------------
 
 
-def race(names, network: str, precision: str, arguments) -> dict[str, dict]:
-    """-> for each contender its images per second in every round, and their median, of training and of inference."""
-    workers = {name: start_worker(name, network, precision, arguments) for name in names}
+def race(
+    names, network: str, precision: str, arguments, *, module: str = "benchmarks.classification", options=OPTIONS
+) -> dict[str, dict]:
+    """-> for each contender its images per second in every round, their median, of training and of inference, and its
+    peak memory. A worker is a process of `module`, which gets `options` from the arguments."""
+    workers = {name: start_worker(name, network, precision, arguments, module, options) for name in names}
     facts = {name: train_step.read_line(worker, name) for name, worker in workers.items()}
     seconds: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in KINDS} for name in names}
     for index in range(arguments.rounds):
@@ -124,15 +128,15 @@ def race(names, network: str, precision: str, arguments) -> dict[str, dict]:
     results = {}
     for name, worker in workers.items():
         print("stop", file=worker.stdin, flush=True)
+        results[name] = {**facts[name], **train_step.read_line(worker, name)}
         worker.wait()
-        results[name] = dict(facts[name])
         for kind, count in zip(KINDS, (arguments.steps, arguments.batches), strict=True):
             rounds = [round(count * arguments.batch_size / s, 2) for s in seconds[name][kind]]
             results[name][kind] = {"images_per_second": statistics.median(rounds), "rounds": rounds}
     return results
 
 
-def start_worker(name: str, network: str, precision: str, arguments) -> subprocess.Popen:
+def start_worker(name: str, network: str, precision: str, arguments, module: str, options) -> subprocess.Popen:
     """A process that answers `training`, `inference` and `stop` in its input with a line of JSON."""
     environment = os.environ | {
         "KERAS_BACKEND": "jax" if "jax" in name else "tensorflow",
@@ -141,18 +145,10 @@ def start_worker(name: str, network: str, precision: str, arguments) -> subproce
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
-    options = {
-        "--worker": name,
-        "--networks": network,
-        "--precisions": precision,
-        "--image-size": arguments.image_size,
-        "--batch-size": arguments.batch_size,
-        "--steps": arguments.steps,
-        "--batches": arguments.batches,
-        "--seed": arguments.seed,
-    }
-    command = [sys.executable, "-m", "benchmarks.classification"]
-    command += [str(part) for option in options.items() for part in option]
+    settings = {"--worker": name, "--networks": network, "--precisions": precision}
+    settings |= {f"--{option.replace('_', '-')}": getattr(arguments, option) for option in options}
+    command = [sys.executable, "-m", module]
+    command += [str(part) for setting in settings.items() for part in setting]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     return subprocess.Popen(command, env=environment, cwd=train_step.ROOT, text=True, **pipes)
 
@@ -168,6 +164,12 @@ def work(arguments):
         image_size=arguments.image_size,
         seed=arguments.seed,
     )
+    serve(contender, arguments)
+
+
+def serve(contender, arguments):
+    """Answers what `race` asks for, until it says `stop`."""
+    before = train_step.peak_memory_mib()
     contender.train(2)  # Traces, compiles and fills caches.
     contender.infer(2)
     facts = {"trainable_parameters": contender.trainable_parameters, "device": contender.device}
@@ -178,15 +180,17 @@ def work(arguments):
         start = time.perf_counter()
         contender.train(arguments.steps) if line.strip() == "training" else contender.infer(arguments.batches)
         print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    memory = {"peak_memory_mib": train_step.peak_memory_mib(), "peak_memory_before_training_mib": before}
+    print(json.dumps(memory), flush=True)
 
 
 # -- The report -----------------------------------------------------------------------------------------------------
 
 
-def ratios(results: dict[str, dict]) -> dict[str, dict[str, float]]:
+def ratios(results: dict[str, dict], pairs=PAIRS) -> dict[str, dict[str, float]]:
     """-> {"a / b": {kind: median over rounds of a's images per second over b's}} for the pairs that are there."""
     found = {}
-    for a, b in PAIRS:
+    for a, b in pairs:
         if a in results and b in results:
             found[f"{a} / {b}"] = {
                 kind: round(
@@ -202,12 +206,13 @@ def ratios(results: dict[str, dict]) -> dict[str, dict[str, float]]:
 
 def table(report: dict) -> str:
     """The report as text, a contender a line, and the ratios."""
-    rows = [("precision", "network", "contender", "parameters", "training", "inference")]
+    rows = [("precision", "network", "contender", "parameters", "training", "inference", "peak MiB")]
     for precision, entries in report["networks"].items():
         for network, entry in entries.items():
             for name, result in entry["results"].items():
                 speeds = (f"{result[kind]['images_per_second']:.1f}" for kind in KINDS)
-                rows.append((precision, network, name, f"{result['trainable_parameters']:,}", *speeds))
+                memory = str(result.get("peak_memory_mib", ""))
+                rows.append((precision, network, name, f"{result['trainable_parameters']:,}", *speeds, memory))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += ["", "Medians of the ratios of each round, training and inference"]

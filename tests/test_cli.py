@@ -172,7 +172,16 @@ def test_predict_hands_over_files_folder_and_choice(toy_run, command):
 
     status, output, _ = command("predict", toy_run, toy_run / "image.png", "--output", "out", "--on-error", "skip")
     assert (status, output) == (0, "Predictions are in out\n")
-    run.predict.assert_called_once_with(toy_run, [toy_run / "image.png"], Path("out"), "skip")
+    run.predict.assert_called_once_with(toy_run, [toy_run / "image.png"], Path("out"), "skip", [])
+
+
+def test_predict_hands_over_checked_values(toy_run, command):
+    from tfdlcv.training import run
+
+    assert command("predict", toy_run, toy_run, "--set", "data.batch_size=4", "--set", "data.title=x")[0] == 0
+    run.predict.assert_called_once_with(toy_run, [toy_run], None, "stop", ["data.batch_size=4", "data.title=x"])
+    status, _, errors = command("predict", toy_run, toy_run, "--set", "data.batch_sizes=4")
+    assert status == 2 and errors.startswith("command line: data.batch_sizes: unknown key")
 
 
 def test_predict_names_every_missing_file_unless_they_may_be_skipped(toy_run, command):

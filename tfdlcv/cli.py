@@ -154,17 +154,26 @@ def predict(
         Path | None, typer.Option(help="Folder for what is written; by default one inside the run.", show_default=False)
     ] = None,
     on_error: Annotated[OnError, typer.Option(help="What happens to a file that cannot be read.")] = OnError.STOP,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="A value set over that of the run's config.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Predict on files: images, sequences or texts, as the run's system has it.
 
-    Writes the predictions, and of images a picture of them.
+    Writes the predictions, and of images a picture of them. Systems with a section `predict` take its values here:
+
+    tfdlcv predict RUN photographs --set predict.tile=512 --set predict.flip=true
     """
-    _run_config(run_dir)
+    settings = settings or []
+    _run_config(run_dir, settings)
     _check_images(files, on_error)
     with _tensorflow("Interrupted."):
         from tfdlcv.training import run
 
-        run.predict(run_dir, files, output, on_error.value)
+        run.predict(run_dir, files, output, on_error.value, settings)
     typer.echo(f"Predictions are in {output or run_dir / 'predictions'}")
 
 

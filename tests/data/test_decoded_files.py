@@ -34,7 +34,7 @@ def never_decode(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(decoded_files, "_decode_all", refuse)
+    return lambda: monkeypatch.setattr(decoded_files, "decode_all", refuse)
 
 
 def test_unreadable_files_are_found_with_reasons(tmp_path):

@@ -1,4 +1,4 @@
-"""The flex layers, searches and samplings give the same numbers on Keras's JAX backend, jitted, without TensorFlow."""
+"""The flex and octree layers, searches and samplings give the same numbers on JAX, jitted, without TensorFlow."""
 
 import importlib.util
 import os
@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from tfdlcv.layers import FlexConv, FlexConvTranspose, FlexPooling, FlexUpsampling
+from tfdlcv.layers import FlexConv, FlexConvTranspose, FlexPooling, FlexUpsampling, OctreeConv
 from tfdlcv.ops import neighbors as search
-from tfdlcv.ops import sampling
+from tfdlcv.ops import octree, sampling
 
 SCRIPT = """
 import sys
 import jax
 import numpy as np
-from tfdlcv.layers import FlexConv, FlexConvTranspose, FlexPooling, FlexUpsampling
+from tfdlcv.layers import FlexConv, FlexConvTranspose, FlexPooling, FlexUpsampling, OctreeConv
 from tfdlcv.ops import neighbors as search, sampling
 
 a = np.load(sys.argv[1])
@@ -36,6 +36,18 @@ for layer_class in (FlexConv, FlexConvTranspose):
     np.testing.assert_allclose(outputs, a[name], rtol=1e-4, atol=1e-5, err_msg=name)
     for i, gradient in enumerate(jax.tree.leaves(gradients)):
         np.testing.assert_allclose(gradient, a[f"{name}_gradient{i}"], rtol=1e-3, atol=1e-4, err_msg=f"{name} {i}")
+layer = OctreeConv(4)
+reads = [a[f"reads{i}"] for i in range(5)]
+layer([a["leaves"], *reads])
+layer.set_weights([a["octree0"], a["octree1"]])
+
+def loss(weights, leaves):
+    return (layer.stateless_call(weights, [], [leaves, *reads])[0] ** 2).sum()
+
+value, gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))([w.value for w in layer.weights], a["leaves"])
+np.testing.assert_allclose(value, a["octree_loss"], rtol=1e-4)
+for i, gradient in enumerate(jax.tree.leaves(gradients)):
+    np.testing.assert_allclose(gradient, a[f"octree_gradient{i}"], rtol=1e-3, atol=1e-3, err_msg=f"octree {i}")
 np.testing.assert_allclose(jax.jit(FlexPooling())([inputs[0], inputs[2]]), a["pooled"], rtol=1e-6)
 for method in ("flex", "nearest", "inverse_distance"):
     outputs = jax.jit(FlexUpsampling(method))([a["features"][:, :10], a["positions"], a["coarse"]])
@@ -49,6 +61,25 @@ np.testing.assert_array_equal(sampling.gumbel_top_k(a["positions"][..., 0], 9, a
 assert "tensorflow" not in sys.modules
 print("same numbers")
 """
+
+
+def octree_arrays(rng):
+    """A convolution of an octree, and its gradients, on TensorFlow."""
+    import tensorflow as tf
+
+    volume = np.zeros((24, 24, 24), bool)
+    volume[2, 3, 4] = True
+    tree = octree.build_octree(volume)
+    reads = [table[None] for table in octree.convolution_reads(tree)]
+    leaves, layer = tf.constant(rng.normal(size=(1, tree.num_leaves, 3)).astype("float32")), OctreeConv(4)
+    layer([leaves, *reads])
+    with tf.GradientTape() as tape:
+        tape.watch(leaves)
+        loss = tf.reduce_sum(layer([leaves, *reads]) ** 2)
+    gradients = tape.gradient(loss, [*layer.trainable_variables, leaves])
+    arrays = {"leaves": leaves, "octree_loss": loss, **{f"reads{i}": table for i, table in enumerate(reads)}}
+    arrays |= {f"octree{i}": weight for i, weight in enumerate(layer.get_weights())}
+    return arrays | {f"octree_gradient{i}": gradient for i, gradient in enumerate(gradients)}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax, of the dev extra, is not installed")
@@ -71,6 +102,7 @@ def test_the_same_numbers_on_jax(tmp_path):
         gradients = tape.gradient(total, [*layer.trainable_variables, *tensors])
         arrays |= {name: outputs, **{f"{name}{i}": weight for i, weight in enumerate(layer.get_weights())}}
         arrays |= {f"{name}_gradient{i}": gradient for i, gradient in enumerate(gradients)}
+    arrays |= octree_arrays(rng)
     arrays["pooled"] = FlexPooling()([features, neighbors])
     for method in ("flex", "nearest", "inverse_distance"):
         arrays[method] = FlexUpsampling(method)([features[:, :10], positions, coarse])

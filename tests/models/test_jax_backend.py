@@ -20,6 +20,10 @@ IMAGE_NETWORKS = {
     "mlp": "models.mlp((8, 8, 1), num_classes=4, hidden_units=(16,))",
     "lenet5": "models.lenet5(num_classes=4)",
     "resnet_projection": "models.resnet_cifar((12, 12, 3), num_classes=4, depth=8, shortcut='projection')",
+    "fcn": "models.fcn((35, 32, 3), num_classes=2, width=1 / 64)",
+    "unpooling_pyramid_resize": "(lambda x: keras.Model(x, layers.ResizeLike()([layers.AtrousSpatialPyramidPooling(4, "
+    "rates=(2,))(layers.MaxUnpooling2D()([*layers.MaxPoolingWithIndices2D()(x), x])[:, ::2]), x])))("
+    "keras.Input((9, 7, 3)))",
     "resnet_identity": "models.resnet_cifar((12, 12, 3), num_classes=4, depth=8, shortcut='identity')",
 }
 SEQUENCE_NETWORKS = {

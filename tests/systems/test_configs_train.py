@@ -18,6 +18,7 @@ from tests.data.published_clouds import (
     write_stanford_2d3ds,
 )
 from tests.data.published_layouts import write_cifar100, write_cub200, write_omniart
+from tests.data.published_masks import mask_of, write_image, write_mask, write_voc
 from tfdlcv import models
 from tfdlcv.config import load_config
 from tfdlcv.data.music import generate_piece
@@ -77,6 +78,15 @@ def write_music(folder: Path):
         savemat(folder / name, content)
 
 
+def write_photographs(folder: Path):
+    random = np.random.RandomState(0)
+    for name, count in {"train": 3, "test": 1}.items():
+        (folder / name).mkdir()
+        for index in range(count):
+            pixels = random.randint(0, 256, (150, 150)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
 def write_text(folder: Path):
     for name in ("train", "valid", "test"):
         (folder / f"{name}.txt").write_text(" the cat sat on the mat \n the dog did not \n" * 200)
@@ -95,9 +105,11 @@ WRITERS = {
     "mnist": write_mnist,
     "modelnet": write_modelnet_resampled,
     "nottingham": write_music,
+    "photograph_folder": write_photographs,
     "s3dis": write_s3dis,
     "shapenet_part": write_shapenet_part,
     "stanford_2d3ds": write_stanford_2d3ds,
+    "voc2012": lambda folder: write_voc(folder, train=12, val=2),
 }
 
 # What a network costs here is mostly the time to build its graphs, which grows with its layers. So each trains in a
@@ -116,6 +128,8 @@ SMALLER = {
     "mobilenet": ["model.width=0.25"],
     "wide_resnet": ["model.width=1"],
     "resnext": ["model.cardinality=2"],
+    "dncnn": ["model.depth=3", "model.width=0.125"],
+    "denoising_autoencoder": ["model.width=0.125"],
 }
 IMAGENET_SIZE = (224, 224)
 NEED_SIZE_65 = ("alexnet", "zfnet", "googlenet")
@@ -145,6 +159,8 @@ def smaller_network(path: Path) -> list[str]:
 def pretrained_weights(path: Path, folder: Path) -> list[str]:
     """Of a network for other classes, in place of a run that the config names."""
     model = load_config(REPOSITORY / path).model
+    if "segmentation" in path.parts:  # Stages of a network begin anew.
+        return ["model.pretrained=null"]
     if getattr(model, "pretrained", None) is None:
         return []
     models.resnet_cifar((28, 28, 1), num_classes=3, depth=model.depth).save(folder / "pretrained.keras")
@@ -159,12 +175,52 @@ def smaller_sequence_network(path: Path) -> list[str]:
     return ["model.filters=32", *(["model.embedding_size=32"] if tied_to_filters else [])]
 
 
-def smaller_clouds(path: Path) -> list[str]:
+def smaller_scenes(path: Path, folder: Path) -> list[str]:
+    """Of depth maps; a finer level needs a run of the coarser one."""
+    small = ["data.train_examples=8", "data.validation_examples=2", "data.test_examples=2", "data.pixels=16"]
+    small += ["data.resolution=8", "model.filters=[2,2,2]"]
+    if load_config(REPOSITORY / path).model.coarser is None:
+        return small
+    coarser = f"trainer.run_dir={folder / 'coarser'}"
+    once = ["trainer.epochs=1", "trainer.steps_per_epoch=1", "trainer.tensorboard.pictures_every_epochs=0"]
+    run.train(load_config(REPOSITORY / path, [*small, "model.coarser=null", "trainer.batch_size=8", *once, coarser]))
+    return [*small, "data.resolution=16", f"model.coarser={folder / 'coarser'}"]
+
+
+def smaller_clouds(path: Path, folder: Path) -> list[str]:
     config = load_config(REPOSITORY / path)
+    if config.system == "pointcloud/fusion":
+        return smaller_scenes(path, folder)
     fewer = ["data.train_examples=24"] if hasattr(config.data, "train_examples") else []
     if len(getattr(config.model, "filters", ())) > 3:
         fewer.append("model.filters=[8,8,8]")
+    if hasattr(config.model, "resolution"):
+        fewer += ["model.resolution=16", "model.hidden_units=8"]
+    if getattr(config.optimizer.learning_rate, "boundary_epochs", ()):
+        fewer.append("optimizer.learning_rate.boundary_epochs=[0.5]")
     return [*fewer, "data.points=256"]
+
+
+def smaller_masks(path: Path, folder: Path) -> list[str]:
+    config = load_config(REPOSITORY / path)
+    size = 188 if getattr(config.model, "padding", None) == "valid" else 32
+    overrides = ["model.width=0.03125", f"data.image_size=[{size},{size}]", "trainer.batch_size=4"]
+    overrides += ["trainer.evaluation_batch_size=4"]
+    if hasattr(config.data, "train_examples"):
+        overrides += [f"data.{part}_examples=4" for part in ("train", "validation", "test")]
+    if hasattr(config.data, "radius"):
+        overrides.append("data.radius=[6,9]")
+    if getattr(config.data.augmentation.scale_crop, "size", None):
+        overrides.append("data.augmentation.scale_crop.size=[32,32]")
+    if config.data.name == "image_mask_folder":
+        for part, count in {"train": 6, "val": 2, "test": 2}.items():
+            for index in range(count):
+                mask = mask_of(24, 44, *range(len(config.data.class_names)))
+                mask[0] = config.data.void_value
+                write_image(folder / part / "images" / f"{index}.png", 24, 44, seed=index)
+                write_mask(folder / part / "masks" / f"{index}.png", mask)
+        overrides += [f"data.folder={folder}", f"data.cache_folder={folder}/cache"]
+    return overrides
 
 
 def small_data(path: Path, folder: Path) -> list[str]:
@@ -173,7 +229,7 @@ def small_data(path: Path, folder: Path) -> list[str]:
         smaller = ("validation_examples=16", "test_examples=16")
         smaller += () if getattr(data, "examples_per_class", None) else ("train_limit=64",)
         overrides = [f"data.{each}" for each in smaller if hasattr(data, each.partition("=")[0])]
-        if data.name in ("mnist5k", "rotated_digits"):
+        if data.name in ("mnist5k", "rotated_digits", "noisy_digits"):
             overrides.append("trainer.evaluation_batch_size=200")  # There are 1,000 test digits.
         return overrides
     WRITERS[data.name](folder)
@@ -194,10 +250,11 @@ def few_units(monkeypatch):
 def test_it_trains_evaluates_and_exports(path, tmp_path):
     (tmp_path / "data").mkdir()
     overrides = [*SHORT, f"trainer.run_dir={tmp_path / 'run'}", *small_data(path, tmp_path / "data")]
-    overrides += smaller_network(path) if {"classification", "hyperspherical"} & {*path.parts} else []
+    overrides += smaller_network(path) if {"classification", "hyperspherical", "restoration"} & {*path.parts} else []
     overrides += pretrained_weights(path, tmp_path)
     overrides += smaller_sequence_network(path) if "sequence" in path.parts else []
-    overrides += smaller_clouds(path) if "pointcloud" in path.parts else []
+    overrides += smaller_clouds(path, tmp_path) if "pointcloud" in path.parts else []
+    overrides += smaller_masks(path, tmp_path / "data") if "segmentation" in path.parts else []
     results = run.train(load_config(REPOSITORY / path, overrides))
     assert results["steps"] == 3
     assert np.isfinite([results["test"]["loss"], results["validation"]["loss"]]).all()

@@ -16,17 +16,22 @@ import tensorflow as tf
 FillMode = Literal["constant", "nearest", "reflect"]
 
 
-def resample(images: tf.Tensor, maps: tf.Tensor, fill_mode: FillMode) -> tf.Tensor:
-    """Bilinear values of `images` float32 at the mapped places; fill_mode constant: black outside the image."""
+def resample(
+    images: tf.Tensor, maps: tf.Tensor, fill_mode: FillMode, *, output_size: tuple[int, int] | None = None
+) -> tf.Tensor:
+    """Bilinear values of `images` float32 at the mapped places; fill_mode constant: black outside the image.
+
+    `output_size` is the height and width of the result, by default those of `images`.
+    """
     resampled = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.pad(maps, [[0, 0], [0, 2]]),  # The last two would make it projective.
-        output_shape=tf.shape(images)[1:3],
+        output_shape=tf.shape(images)[1:3] if output_size is None else tf.constant(output_size),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode=fill_mode.upper(),
     )
-    return tf.ensure_shape(resampled, images.shape)
+    return tf.ensure_shape(resampled, [images.shape[0], *(output_size or images.shape[1:3]), images.shape[3]])
 
 
 def translation(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:

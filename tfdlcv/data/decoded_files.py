@@ -14,10 +14,9 @@ import json
 import logging
 import os
 import shutil
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdlcv.data import images
+from tfdlcv.data.renamed_files import written_then_renamed
 from tfdlcv.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def find_unreadable(paths: Sequence[str], cache_folder: Path) -> dict[int, str]:
     known = cache_folder / f"{content_key(paths, kind='faults')}.faults.json"
     faults = _stored_faults(known)
     if faults is None:
-        faults = _decode_all(paths, images.decode_at_full_size, lambda index, image: None, "checking image files")
+        faults = decode_all(paths, images.decode_at_full_size, lambda index, image: None, "checking image files")
         _store_faults(known, faults)
     return faults
 
@@ -74,7 +74,7 @@ def in_memory(
             f"data.cache: memory needs {_gigabytes(num_bytes)} for {len(paths):,} images of {image_shape}, which this "
             "machine has not; use data.cache: disk, or none"
         ) from None
-    return array, _decode_all(paths, decode, array.__setitem__, "decoding image files")
+    return array, decode_all(paths, decode, array.__setitem__, "decoding image files")
 
 
 def on_disk(
@@ -106,10 +106,10 @@ def on_disk(
                     f"data.cache: disk needs {_gigabytes(num_bytes)} in {cache_folder}, where {_gigabytes(free)} are "
                     "free; name another folder in data.cache_folder"
                 )
-            with _written_then_renamed(array_path) as partial:
+            with written_then_renamed(array_path) as partial:
                 shape = (len(paths), *image_shape)
                 array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-                faults = _decode_all(paths, decode, array.__setitem__, "decoding image files")
+                faults = decode_all(paths, decode, array.__setitem__, "decoding image files")
                 array.flush()
         except OSError as error:
             raise UserError(
@@ -120,16 +120,13 @@ def on_disk(
     return np.load(array_path, mmap_mode="r"), faults
 
 
-def _decode_all(
+def decode_all(
     paths: Sequence[str], decode: images.Decoder, store: Callable[[int, np.ndarray], None], what: str
 ) -> dict[int, str]:
     """Decodes every file on all cores, gives each image to `store(index, image)`, and returns the faults by index."""
     import keras
 
-    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-    def graph_decode(encoded):
-        with tf.device("CPU:0"):
-            return decode(encoded)
+    graph_decode = _graph(decode)
 
     def fault_of(index: int) -> str | None:
         try:
@@ -164,6 +161,18 @@ def _decode_all(
     return faults
 
 
+@lru_cache(maxsize=4)
+def _graph(decode: images.Decoder) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode` as a graph; tracing it takes longer than decoding a hundred files."""
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def graph_decode(encoded):
+        with tf.device("CPU:0"):
+            return decode(encoded)
+
+    return graph_decode
+
+
 def _stored_faults(path: Path) -> dict[int, str] | None:
     """What an earlier run stored, or None."""
     try:
@@ -175,20 +184,10 @@ def _stored_faults(path: Path) -> dict[int, str] | None:
 def _store_faults(path: Path, faults: dict[int, str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _written_then_renamed(path) as partial:
+        with written_then_renamed(path) as partial:
             partial.write_text(json.dumps(faults), encoding="utf-8")
     except OSError as error:
         _LOGGER.warning("the files will be checked again next time: cannot write %s: %s", path, error.strerror)
-
-
-@contextmanager
-def _written_then_renamed(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _gigabytes(num_bytes: int) -> str:

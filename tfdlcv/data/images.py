@@ -45,7 +45,7 @@ def decode_image(
     image = decode_at_full_size(encoded)
     if channels == 1:
         image = tf.image.rgb_to_grayscale(image)
-    image = _resized(image, height - 2 * padding, width - 2 * padding, resize)
+    image = resized(image, height - 2 * padding, width - 2 * padding, resize)
     image = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
     return tf.ensure_shape(image, image_shape)
 
@@ -56,6 +56,36 @@ def decode_at_full_size(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape((None, None, 3))
     return tf.ensure_shape(exif.upright(image, exif.orientation(encoded)), (None, None, 3))
+
+
+def resized(
+    image: tf.Tensor,
+    height: int,
+    width: int,
+    resize: Resize,
+    interpolate: Callable[[tf.Tensor, tuple[int, int] | tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
+    """(h, w, C) uint8 -> (height, width, C) uint8.
+
+    `interpolate` (image, new size) -> image stands in for the bilinear one where values are no colours.
+    """
+    interpolate = interpolate or _interpolated
+    size = tf.shape(image)[:2]
+    if resize == "stretch":
+        return interpolate(image, (height, width))
+
+    ratios = tf.constant([height, width], tf.float32) / tf.cast(size, tf.float32)
+    if resize == "crop":
+        # Cropping first spends no time on pixels that are cut away, and places the crop on whole pixels.
+        crop = tf.cast(tf.round(tf.constant([height, width], tf.float32) / tf.reduce_max(ratios)), tf.int32)
+        crop = tf.clip_by_value(crop, 1, size)
+        start = (size - crop) // 2
+        return interpolate(image[start[0] : start[0] + crop[0], start[1] : start[1] + crop[1], :], (height, width))
+    fitted = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_min(ratios)), tf.int32)
+    fitted = tf.clip_by_value(fitted, 1, tf.constant([height, width]))
+    before = (tf.constant([height, width]) - fitted) // 2
+    image = interpolate(image, fitted)
+    return tf.image.pad_to_bounding_box(image, before[0], before[1], height, width)
 
 
 def read_image_file(
@@ -126,26 +156,6 @@ def _is_grey_ramp(bmp: bytes) -> bool:
     """Whether the palette of an 8-bit BMP file is 0..255, so that its indices are the grey values."""
     start = 14 + int.from_bytes(bmp[14:18], "little")  # Behind the file header and the information header.
     return bmp[start : start + 1024] == b"".join(bytes((value, value, value, 0)) for value in range(256))
-
-
-def _resized(image: tf.Tensor, height: int, width: int, resize: Resize) -> tf.Tensor:
-    """(h, w, C) uint8 -> (height, width, C) uint8."""
-    size = tf.shape(image)[:2]
-    if resize == "stretch":
-        return _interpolated(image, (height, width))
-
-    ratios = tf.constant([height, width], tf.float32) / tf.cast(size, tf.float32)
-    if resize == "crop":
-        # Cropping first spends no time on pixels that are cut away, and places the crop on whole pixels.
-        crop = tf.cast(tf.round(tf.constant([height, width], tf.float32) / tf.reduce_max(ratios)), tf.int32)
-        crop = tf.clip_by_value(crop, 1, size)
-        start = (size - crop) // 2
-        return _interpolated(image[start[0] : start[0] + crop[0], start[1] : start[1] + crop[1], :], (height, width))
-    fitted = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_min(ratios)), tf.int32)
-    fitted = tf.clip_by_value(fitted, 1, tf.constant([height, width]))
-    before = (tf.constant([height, width]) - fitted) // 2
-    image = _interpolated(image, fitted)
-    return tf.image.pad_to_bounding_box(image, before[0], before[1], height, width)
 
 
 def _interpolated(image: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:

@@ -172,7 +172,7 @@ def faults_of_examples():
     try:
         yield
     except tf.errors.UnknownError as error:
-        found = re.search(r"^UserError: (.+)$", error.message, re.MULTILINE)
+        found = re.search(r"(?:^|\}\} )UserError: (.+)$", error.message, re.MULTILINE)
         if found is None:
             raise
         raise UserError(found.group(1)) from None

@@ -135,6 +135,31 @@ def prepare(
     return positions, np.concatenate(parts, axis=1)
 
 
+def load_prepared(
+    source: CloudSource,
+    index: int,
+    *,
+    points: int,
+    features: Sequence[str],
+    centre: Centre,
+    up_axis: int = 2,
+    num_categories: int = 0,
+    at_least: int = 1,
+) -> tuple[Cloud, np.ndarray, np.ndarray]:
+    """A cloud of `source`, and what `prepare` makes of it.
+
+    Raises:
+        UserError: it has not `points` points, fewer than `at_least`, or numbers that are not finite.
+    """
+    name = source.describe(index)
+    cloud = source.load(index)
+    check_cloud(cloud, name, at_least=max(points, at_least))
+    if len(cloud) != points:
+        raise UserError(f"{name}: the cloud has {len(cloud)} points, but batches are of {points}")
+    prepared = prepare(cloud, features, centre=centre, up_axis=up_axis, num_categories=num_categories, source=name)
+    return cloud, *prepared
+
+
 def cloud_split(
     source: CloudSource,
     *,
@@ -167,13 +192,15 @@ def cloud_split(
     made: dict[int, list[np.ndarray]] = {}
 
     def make(index: int) -> list[np.ndarray]:
-        name = source.describe(index)
-        cloud = source.load(index)
-        check_cloud(cloud, name, at_least=max(points, spec.neighbors))
-        if len(cloud) != points:
-            raise UserError(f"{name}: the cloud has {len(cloud)} points, but batches are of {points}")
-        positions, values = prepare(
-            cloud, features, centre=centre, up_axis=up_axis, num_categories=num_categories, source=name
+        cloud, positions, values = load_prepared(
+            source,
+            index,
+            points=points,
+            features=features,
+            centre=centre,
+            up_axis=up_axis,
+            num_categories=num_categories,
+            at_least=spec.neighbors,
         )
         # From another stream than the generators', which are seeded by parts of numbers below 2^31.
         pyramid = build_pyramid(positions, spec, random=np.random.default_rng((2**32, index)))
@@ -201,6 +228,8 @@ def examples(split: Split, indices: Sequence[int]) -> dict[str, np.ndarray]:
     """A batch of some examples, as arrays."""
     import tensorflow as tf
 
+    if not split.fetch_per_example:
+        return {name: value.numpy() for name, value in split.fetch(tf.constant([*indices], tf.int64)).items()}
     made = [split.fetch(tf.constant(index, tf.int64)) for index in indices]
     return {name: np.stack([example[name].numpy() for example in made]) for name in made[0]}
 

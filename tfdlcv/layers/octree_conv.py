@@ -1,14 +1,15 @@
-"""Convolution of volumes that are stored as octrees.
+"""Convolution of volumes that are stored as octrees, and the way back to a dense volume.
 
 Riegler, Ulusoy and Geiger, "OctNet: Learning Deep 3D Representations at High Resolutions", 2017, section 3.3.
 
-Shapes: B volumes, L leaves, E edges, C channels, F filters.
+Shapes: B volumes, S voxels along each axis, L leaves, L_g leaves of group g, R_g leaves that each of them reads,
+C channels, F filters.
 """
 
 import keras
 from keras import ops
 
-from tfdlcv.ops import cloud_checks, octree
+from tfdlcv.ops import cloud_checks, octree, octree_features
 
 
 @keras.saving.register_keras_serializable(package="tfdlcv")
@@ -16,23 +17,25 @@ class OctreeConv(keras.layers.Layer):
     """The mean over each leaf of `keras.layers.Conv3D(padding="same")` on the volume that is constant in each leaf.
 
     It is computed without that volume: every leaf reads, for every tap of the filter, the mean over its shifted voxels,
-    which is a sum over few neighbouring leaves. Memory and time go with leaves and edges, not with voxels. The weights
-    are those of `Conv3D`, and with leaves of one voxel the two are the same.
+    which few neighbouring leaves make. Memory and time go with leaves, not with voxels. The weights are those of
+    `Conv3D`, and with leaves of one voxel the two are the same.
+
+    The taps, 27 times the features, are gathered again for the gradients instead of being kept.
 
     Args:
         filters: F.
-        kernel_size: Taps along each axis, odd.
+        kernel_size: Taps along each axis: 1, 3 or 5.
         use_bias: Whether there is a `bias`.
         activation: As in `keras.layers.Conv3D`.
         kernel_initializer: Of the kernel (k, k, k, C, F). The paper's code takes He et al.'s by fan-out:
             `keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")`.
 
     Call arguments:
-        inputs: [features (B, L, C), sources (B, E) int32, slots (B, E) int32, weights (B, E) float32], of which the
-            last three are those of `tfdlcv.ops.octree.convolution_edges`; a negative slot is padding.
+        inputs: [features (B, L, C), *reads], where the reads are those of `tfdlcv.ops.octree.convolution_reads`,
+            (B, L_g, R_g) int32 for each group of leaves.
 
     Returns:
-        (B, L, F). Leaves that no edge writes to, which pad a volume to the leaves of the largest one, get `bias`.
+        (B, L, F). Leaves that pad a group to that of the largest volume get numbers that no other leaf reads.
 
     Raises:
         ValueError: of a wrong rank or size.
@@ -51,8 +54,8 @@ class OctreeConv(keras.layers.Layer):
         super().__init__(**kwargs)
         if filters < 1:
             raise ValueError(f"filters must be at least 1. Received: filters={filters}")
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd. Received: kernel_size={kernel_size}")
+        if kernel_size not in octree.KERNEL_SIZES:
+            raise ValueError(f"kernel_size must be 1, 3 or 5. Received: kernel_size={kernel_size}")
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
@@ -61,12 +64,20 @@ class OctreeConv(keras.layers.Layer):
 
     def build(self, inputs_shape):
         """Adds the weights."""
-        ranks = [len(shape) if isinstance(shape, (tuple, list)) else 0 for shape in inputs_shape]
-        if ranks != [3, 2, 2, 2]:
+        nested = all(isinstance(shape, (tuple, list)) for shape in inputs_shape)
+        if not nested or len(inputs_shape) < 2 or any(len(shape) != 3 for shape in inputs_shape):
             raise ValueError(
-                f"{self.name} takes [features (B, L, C), sources (B, E), slots (B, E), weights (B, E)]. "
+                f"{self.name} takes [features (B, L, C), reads (B, L_g, R_g) of each group]. "
                 f"Received: shapes {inputs_shape}"
             )
+        largest = octree_features.largest_leaf(len(inputs_shape) - 1)
+        for name, shape in zip(octree.group_names(largest), inputs_shape[1:], strict=True):
+            reads = octree.tap_means(name, largest, self.kernel_size).shape[1]
+            if shape[2] != reads:
+                raise ValueError(
+                    f"the leaves of group {name} must read {reads} leaves for kernel_size={self.kernel_size}. "
+                    f"Received: reads of shape {shape}"
+                )
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*(self.kernel_size,) * 3, inputs_shape[0][-1], self.filters),
@@ -78,13 +89,12 @@ class OctreeConv(keras.layers.Layer):
 
     def call(self, inputs):
         """The convolution; see the class."""
-        features, sources, slots, weights = inputs
-        sizes = {"sources": sources.shape[1], "slots": slots.shape[1], "weights": weights.shape[1]}
-        cloud_checks.check_same("the number of edges", **sizes)
-        taps, channels = self.kernel_size**3, features.shape[-1]
-        read = octree.gather_taps(features, sources, slots, weights, taps)
-        read = ops.reshape(read, (*ops.shape(read)[:2], taps * channels))
-        outputs = ops.matmul(read, ops.reshape(self.kernel, (taps * channels, self.filters)))
+        features, *reads = inputs
+        cloud_checks.check_floats(features, "features", ranks=(3,))
+        counts = [table.shape[1] for table in reads]
+        if None not in counts:
+            cloud_checks.check_same("the number of leaves", features=features.shape[1], reads=sum(counts))
+        outputs = octree_features.convolution(features, reads, ops.cast(self.kernel, features.dtype))
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)
@@ -103,3 +113,40 @@ class OctreeConv(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@keras.saving.register_keras_serializable(package="tfdlcv")
+class OctreeToDense(keras.layers.Layer):
+    """The volume that has, in each voxel, the features of the leaf around it.
+
+    Call arguments:
+        inputs: [features (B, L, C), leaf_index (B, S, S, S) int32], with S known.
+
+    Returns:
+        (B, S, S, S, C).
+
+    Raises:
+        ValueError: of a wrong rank, and in eager execution of leaves that do not exist.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+    def call(self, inputs):
+        """The volume; see the class."""
+        features, leaf_index = inputs
+        cloud_checks.check_floats(features, "features", ranks=(3,))
+        if len(leaf_index.shape) != 4 or len(set(leaf_index.shape[1:])) != 1 or leaf_index.shape[1] is None:
+            raise ValueError(f"leaf_index must be (B, S, S, S) with S known. Received: shape={tuple(leaf_index.shape)}")
+        self._check_leaves(cloud_checks.value_at_hand(leaf_index), features.shape[1])
+        return octree_features.octree_to_dense(features, ops.cast(leaf_index, "int32"))
+
+    def _check_leaves(self, leaf_index, leaves):
+        if leaf_index is None or leaves is None or not leaf_index.size:
+            return
+        if not 0 <= leaf_index.min() <= leaf_index.max() < leaves:
+            raise ValueError(f"leaf_index must be in 0..{leaves - 1}. Received: {leaf_index.min()}..{leaf_index.max()}")
+
+    def compute_output_shape(self, inputs_shape):
+        """(B, S, S, S, C)."""
+        return (*inputs_shape[1], inputs_shape[0][-1])

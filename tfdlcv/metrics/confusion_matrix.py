@@ -82,6 +82,23 @@ def per_class_accuracy(matrix):
 
 
 @keras.saving.register_keras_serializable(package="tfdlcv")
+class Accuracy(ConfusionMatrix):
+    """Share of the examples that were predicted right: () float32; 0 without any.
+
+    Unlike Keras's accuracies it leaves out labels outside 0..K-1, such as 255 of void pixels.
+    Arguments and call arguments are `ConfusionMatrix`'s.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "accuracy", dtype=None):
+        super().__init__(num_classes, name=name, dtype=dtype)
+
+    def result(self):
+        matrix = super().result()
+        examples = ops.sum(matrix)
+        return ops.sum(ops.diagonal(matrix)) / ops.where(examples > 0, examples, ops.ones_like(examples))
+
+
+@keras.saving.register_keras_serializable(package="tfdlcv")
 class PerClassAccuracy(ConfusionMatrix):
     """Accuracy of each class: (K,) float32, NaN for a class of which no example was seen.
 

@@ -69,6 +69,32 @@ class MeanIoU(ConfusionMatrix):
         return total / ops.maximum(present, ops.ones_like(present))
 
 
+def frequency_weighted_iou(matrix):
+    """Mean over classes of their intersection over union, each as often as its pixels are: () float; 0 without any.
+
+    Args:
+        matrix: confusion matrix (K, K), rows are true classes.
+    """
+    shares = per_class_iou(matrix)
+    pixels = ops.sum(ops.cast(matrix, shares.dtype), axis=1)
+    shares = ops.where(pixels > 0, shares, ops.zeros_like(shares))  # NaN of a class that is nowhere.
+    return ops.sum(shares * pixels) / ops.maximum(ops.sum(pixels), 1.0)
+
+
+@keras.saving.register_keras_serializable(package="tfdlcv")
+class FrequencyWeightedIoU(ConfusionMatrix):
+    """Mean over classes of their intersection over union, each as often as its pixels are: () float32.
+
+    Arguments and call arguments are `ConfusionMatrix`'s.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "frequency_weighted_iou", dtype=None):
+        super().__init__(num_classes, name=name, dtype=dtype)
+
+    def result(self):
+        return frequency_weighted_iou(super().result())
+
+
 @keras.saving.register_keras_serializable(package="tfdlcv")
 class PartIoU(keras.metrics.Metric):
     """Intersection over union of the parts of shapes, as ShapeNet-part is scored.

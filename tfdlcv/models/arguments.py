@@ -14,6 +14,18 @@ def check_image_classifier(input_shape: Sequence[int | None], *, num_classes: in
     """
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
+    check_image(input_shape, minimum_size=minimum_size)
+
+
+def check_pixel_network(input_shape: Sequence[int | None], *, num_classes: int, minimum_size: int = 1):
+    """As `check_image_classifier`, for networks with logits, or one number, for each pixel: num_classes at least 1."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
+    check_image(input_shape, minimum_size=minimum_size)
+
+
+def check_image(input_shape: Sequence[int | None], *, minimum_size: int = 1):
+    """As `check_image_classifier`, for networks without classes."""
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels). Received: input_shape={tuple(input_shape)}")
     height, width, channels = input_shape

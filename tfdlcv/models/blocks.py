@@ -4,7 +4,7 @@ Shape legend: N images, H rows, W columns, C channels.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
@@ -110,6 +110,22 @@ def drop_branch(x, rate: float, *, name: str):
 def logits(x, num_classes: int, *, name: str = "logits"):
     """(N, C) -> (N, num_classes) logits; in float32 under every policy, as the loss needs it."""
     return keras.layers.Dense(num_classes, kernel_initializer="he_normal", dtype="float32", name=name)(x)
+
+
+def pixel_logits(x, num_classes: int, *, name: str = "logits"):
+    """(N, H, W, C) -> (N, H, W, num_classes) logits of every pixel; in float32 under every policy."""
+    return keras.layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name=name)(x)
+
+
+def scaled(filters: Sequence[int], width: float) -> tuple[int, ...]:
+    """`filters` times `width`, rounded down.
+
+    Raises:
+        ValueError: if that leaves a layer without any.
+    """
+    if int(min(filters) * width) < 1:
+        raise ValueError(f"width must leave one of {min(filters)} filters. Received: width={width}")
+    return tuple(int(count * width) for count in filters)
 
 
 def pooled_logits(x, num_classes: int, *, dropout: float = 0.0):

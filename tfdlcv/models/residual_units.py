@@ -196,13 +196,15 @@ def imagenet_network(
     *,
     units: Sequence[int],
     stochastic_depth: float,
+    width: float = 1.0,
     name: str,
 ) -> keras.Model:
-    """A 7 x 7 convolution and a pool, each of stride 2, and four stages of 64 to 512 filters."""
+    """A 7 x 7 convolution and a pool, each of stride 2, and four stages of 64 to 512 filters, or `width` times that."""
     image = keras.Input(input_shape, name="image")
-    x = _stem(image, style, 64, 7, strides=2)  # (N, H / 2, W / 2, 64)
+    filters = blocks.scaled((64, 128, 256, 512), width)
+    x = _stem(image, style, filters[0], 7, strides=2)  # (N, H / 2, W / 2, 64)
     x = blocks.max_pool(x, 3, 2, padding=1, name="stem_pool")
-    x = stages(x, style, unit, units=units, filters=(64, 128, 256, 512), stochastic_depth=stochastic_depth)
+    x = stages(x, style, unit, units=units, filters=filters, stochastic_depth=stochastic_depth)
     return keras.Model(image, blocks.pooled_logits(x, num_classes), name=name)
 
 

@@ -27,6 +27,7 @@ def resnet(
     depth: Literal[18, 34, 50, 101, 152] = 50,
     block_order: BlockOrder = "original",
     stride_on: StrideOn = "3x3",
+    width: float = 1.0,
     stochastic_depth: float = 0.0,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
@@ -45,6 +46,7 @@ def resnet(
         block_order: Of the layers in a unit; see `tfdlcv.models.residual_units`.
         stride_on: The convolution of a bottleneck that takes the stride: the paper has it on the first 1 x 1,
             torchvision's and most later weights on the 3 x 3. Same count, different weights.
+        width: Factor of every layer's filters, above 0; the paper has one width.
         stochastic_depth: Probability with which training drops the branch of the last unit, in [0, 1); earlier ones
             are proportional to their place.
         batch_norm_momentum: Share of the old moving statistics that a step keeps.
@@ -57,8 +59,8 @@ def resnet(
         `stem_…`, `stage<s>_unit<u>_…`, `pool` and `logits`.
 
     Raises:
-        ValueError: num_classes < 2, the image is smaller than 32 x 32, another depth, an unknown choice, or a stride on
-            1 x 1 convolutions that the units of depth 18 and 34 do not have.
+        ValueError: num_classes < 2, the image is smaller than 32 x 32, another depth, an unknown choice, a stride on
+            1 x 1 convolutions that the units of depth 18 and 34 do not have, or a width that leaves no filter.
     """
     arguments.check_image_classifier(input_shape, num_classes=num_classes, minimum_size=32)
     arguments.check_choice("depth", depth, tuple(_UNITS))
@@ -83,6 +85,7 @@ def resnet(
         unit,
         units=_UNITS[depth],
         stochastic_depth=stochastic_depth,
+        width=width,
         name=name or f"resnet{depth}",
     )
 

@@ -10,9 +10,9 @@ import keras
 
 from tfdlcv.models import arguments, blocks
 
-_FILTERS = (64, 128, 256, 512, 512)
+FILTERS = (64, 128, 256, 512, 512)
 # Convolutions of each block: columns D and E of table 1.
-_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 def vgg(
@@ -43,12 +43,29 @@ def vgg(
     """
     arguments.check_image_classifier(input_shape, num_classes=num_classes, minimum_size=32)
     arguments.check_fixed_size(input_shape, network="vgg")
-    arguments.check_choice("depth", depth, tuple(_CONVOLUTIONS))
+    arguments.check_choice("depth", depth, tuple(CONVOLUTIONS))
     arguments.check_share("dropout", dropout)
     image = keras.Input(input_shape, name="image")
-    x = image
-    for block, (filters, count) in enumerate(zip(_FILTERS, _CONVOLUTIONS[depth], strict=True), start=1):
-        for index in range(1, count + 1):
-            x = blocks.convolution_relu(x, filters, 3, name=f"block{block}_conv{index}")
-        x = blocks.max_pool(x, 2, 2, name=f"block{block}_pool")
+    *_, x = feature_maps(image, depth=depth)
     return keras.Model(image, blocks.fully_connected_end(x, num_classes, dropout), name=name or f"vgg{depth}")
+
+
+def feature_maps(
+    x, *, depth: int, width: float = 1.0, first_padding: int | Literal["centred"] = "centred", odd_sizes: bool = False
+) -> list:
+    """(N, H, W, C) -> the maps behind each of the five pools, of strides 2 to 32.
+
+    Args:
+        depth: 16 or 19.
+        width: Factor of every layer's filters.
+        first_padding: Zeros around the image, in pixels.
+        odd_sizes: Whether pools round sizes up, as those of Caffe do, and do not leave out the last row and column.
+    """
+    maps = []
+    for block, (filters, count) in enumerate(zip(blocks.scaled(FILTERS, width), CONVOLUTIONS[depth], strict=True), 1):
+        for index in range(1, count + 1):
+            padding = first_padding if block == index == 1 else "centred"
+            x = blocks.convolution_relu(x, filters, 3, padding=padding, name=f"block{block}_conv{index}")
+        x = blocks.max_pool(x, 2, 2, padding="same" if odd_sizes else 0, name=f"block{block}_pool")
+        maps.append(x)
+    return maps

@@ -140,7 +140,7 @@ def sequences(layers: Sequence[str], prefixes: Sequence[str]) -> dict[str, str] 
     """Names of AlexNet's and VGG's layers in `features` and `classifier` (torchvision), or `pre_logits` (timm).
 
     Args:
-        layers: Those here that have weights, in order.
+        layers: Those here that have weights, in order. The last ones may be missing, as in a network without classes.
         prefixes: Those there, in any order.
 
     Returns:
@@ -154,6 +154,8 @@ def sequences(layers: Sequence[str], prefixes: Sequence[str]) -> dict[str, str] 
     classifier = sorted((p for p in prefixes if re.fullmatch(r"classifier\.\d+", p)), key=number)
     if not classifier and {"pre_logits.fc1", "pre_logits.fc2"} <= set(prefixes):
         classifier = ["pre_logits.fc1", "pre_logits.fc2", "head.fc"]
-    if len(features) + len(classifier) != len(layers) or tuple(layers[-3:]) != ("fc6", "fc7", "logits"):
+    ends = ("fc6", "fc7", "logits")
+    here = [layer for layer in layers if layer in ends]
+    if len(features) + len(here) != len(layers) or len(classifier) != len(ends) or tuple(here) != ends[: len(here)]:
         return None
-    return dict(zip(layers, [*features, *classifier], strict=True))
+    return dict(zip(layers, [*features, *classifier[: len(here)]], strict=True))

@@ -21,6 +21,7 @@ from tfdlcv.models import weight_names
 
 Head = Literal["load", "leave_out"]
 HEAD_LAYERS = ("logits", "auxiliary_4a", "auxiliary_4d")
+_OF_A_HEAD = re.compile(r"aux|head|fc\d?$|classifier|predictions|conv_preds|pre_logits|logits")  # Elsewhere.
 _NAMED = 8  # So many layers stand in a message.
 _BEST = "checkpoints/best.npz"  # Of a run's folder.
 _RUN_MARK = "__meta__"  # A member of a run's checkpoints.
@@ -149,14 +150,48 @@ def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Hea
 def _load_run(network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: Head, source: str) -> list[str]:
     """Weights of a run's network, of which `network/<place>.<layer>.<variable>` are the names; their averages, where
     the run kept such, stand in the same order."""
+    there = _layers_of_run(tensors)
+    names = {"a run of tfdlcv": {name: name for name in _weighted_layers(network)}}
+    return _assign(network, _pairs(_best_names(names, there, head, source=source), there, source), source)
+
+
+def _layers_of_run(tensors: Mapping[str, np.ndarray]) -> dict[str, ForeignLayer]:
     there: dict[str, ForeignLayer] = {}
     own = [key for key in tensors if key.startswith("network/") and tensors[key].dtype.kind == "f"]
     averages = [tensors[key] for key in tensors if key.startswith("average/")] or [tensors[key] for key in own]
     for key, tensor in zip(own, averages, strict=True):
         *_, layer, variable = key.split(".")
         there.setdefault(layer, ForeignLayer(layer, {})).tensors[variable] = tensor
-    names = {"a run of tfdlcv": {name: name for name in _weighted_layers(network)}}
-    return _assign(network, _pairs(_best_names(names, there, head, source=source), there, source), source)
+    return there
+
+
+def load_shared(network: keras.Model, run: str | Path) -> list[str]:
+    """Weights of those layers of a run's network that this one has, too, by name and shapes; the others stay.
+
+    Args:
+        network: Of `tfdlcv.models`.
+        run: The folder of a run, whose best checkpoint is taken, or one of its checkpoints.
+
+    Returns:
+        Names of the layers that were loaded.
+
+    Raises:
+        WeightsError: for a file that is missing, of another kind or damaged, and where no layer is the same.
+    """
+    path = Path(run).expanduser()
+    path = path / _BEST if path.is_dir() else path
+    tensors = read_state_dict(path)
+    if _RUN_MARK not in tensors:
+        raise WeightsError(f"{path} is no checkpoint of a run")
+    there = _layers_of_run(tensors)
+    shared = {}
+    for name, layer in _weighted_layers(network).items():
+        own = {variable.name: tuple(variable.shape) for variable in layer.weights}
+        if name in there and own == {key: tensor.shape for key, tensor in there[name].tensors.items()}:
+            shared[name] = there[name]
+    if not shared:
+        raise WeightsError(f"{path} has no layer that {network.name} has, too. It has: {_listed([*there])}")
+    return _assign(network, shared, str(path))
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
@@ -236,11 +271,12 @@ def _pairs(names, there, source: str) -> dict[str, ForeignLayer]:
     """Layers here with those there; an error for every one that has no partner."""
     missing = [f"{layer} ({name or 'of no known name'})" for layer, name in names.items() if name not in there]
     used = set(names.values())
-    # Of a head that stays out, and auxiliary heads that this network does not have.
+    # Without a head that stays out, and auxiliary heads that this network does not have.
     spare = [
         name
         for name in there
-        if name not in used and not re.match(r"aux|head|fc$|classifier|predictions|conv_preds|logits", name)
+        if name not in used
+        and not re.match(r"aux|head|fc\d?$|classifier|predictions|conv_preds|pre_logits|logits", name)
     ]
     if missing or spare:
         faults = []
@@ -320,8 +356,11 @@ def _biases_before_norms(network: keras.Model, pairs: Mapping[str, ForeignLayer]
 
 
 def _reshaped(tensor: np.ndarray, variable) -> np.ndarray:
-    """A dense kernel may come as a 1 x 1 convolution, or as timm's over the last maps; a depthwise one transposed."""
+    """A dense kernel may come as a 1 x 1 convolution, or as timm's over the last maps, or be one here; a depthwise one
+    may come transposed."""
     shape = tuple(variable.shape)
+    if len(shape) == 4 and tensor.ndim == 2 and tensor.shape == (np.prod(shape[:3]), shape[3]):
+        return tensor.reshape(shape)
     if len(shape) == 2 and tensor.ndim == 4 and (np.prod(tensor.shape[:3]), tensor.shape[3]) == shape:
         return tensor.reshape(shape)
     if len(shape) == 4 and tensor.ndim == 4 and shape[3] == 1 and tensor.shape == (*shape[:2], 1, shape[2]):
@@ -332,7 +371,9 @@ def _reshaped(tensor: np.ndarray, variable) -> np.ndarray:
 def _flattened_rows_last(network: keras.Model, foreign: ForeignLayer) -> ForeignLayer:
     """A dense kernel for (C, H, W) maps as one for (H, W, C)."""
     kernel = foreign.tensors["kernel"]
-    maps = next(layer for layer in _flat_layers(network) if layer.name == "flatten").input.shape[1:]
+    flatten = next((layer for layer in _flat_layers(network) if layer.name == "flatten"), None)
+    # Without one, fc6 is a convolution over as many rows and columns.
+    maps = network.get_layer("fc6").kernel.shape[:3] if flatten is None else flatten.input.shape[1:]
     if kernel.ndim != 2 or kernel.shape[0] != np.prod(maps):
         return foreign  # timm's is a convolution; another size is reported with its shape.
     height, width, channels = maps

@@ -306,7 +306,8 @@ def without_auxiliary_heads(network: keras.Model) -> keras.Model:
 
 def _call(config: NetworkConfig) -> tuple[str, dict[str, object]]:
     """-> the function of `tfdlcv.models`, which has the section's name, and its keyword arguments."""
-    arguments = {name: value for name, value in config if name not in NetworkConfig.model_fields and name != "name"}
+    others = {*NetworkConfig.model_fields, "name", "pretrained_part"}
+    arguments = {name: value for name, value in config if name not in others}
     if "batch_norm" in arguments:
         arguments["synchronized_batch_norm"] = arguments.pop("batch_norm") == "synchronized"
     if not isinstance(config, ResNetConfig):

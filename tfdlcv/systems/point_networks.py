@@ -5,12 +5,14 @@ Keras is imported when a network is built, not before, so that configs can be ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from tfdlcv.config import Section
 from tfdlcv.data.pyramid import PyramidSpec
+from tfdlcv.data.volumes import VolumeSpec
 from tfdlcv.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,6 +60,25 @@ class PointNetConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+class _VolumeConfig(Section):
+    resolution: int = Field(64, ge=16, multiple_of=8)
+    """Voxels along each axis of the volume that the unit sphere fills."""
+    hidden_units: int = Field(512, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class OctNetConfig(_VolumeConfig):
+    """OctNet: convolutions of an octree of occupied voxels; at 64^3 the released ModelNet10 network."""
+
+    name: Literal["octnet"]
+
+
+class Dense3dConfig(_VolumeConfig):
+    """The layers of OctNet on the dense volume; its baseline."""
+
+    name: Literal["dense3d"]
+
+
 class FlexUnetConfig(_FlexConfig):
     """U-Net of flex-convolutions."""
 
@@ -70,15 +91,20 @@ class FlexUnetConfig(_FlexConfig):
 
 
 ClassifierNetworkConfig = Annotated[
-    FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig, Field(discriminator="name")
+    FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig | OctNetConfig | Dense3dConfig,
+    Field(discriminator="name"),
 ]
 SegmenterNetworkConfig = Annotated[FlexUnetConfig | PointNetConfig, Field(discriminator="name")]
-NetworkConfig = FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig | FlexUnetConfig
+NetworkConfig = (
+    FlexClassifierConfig | FlexMnist3dConfig | PointNetConfig | OctNetConfig | Dense3dConfig | FlexUnetConfig
+)
 
 
-def pyramid_of(model: NetworkConfig) -> PyramidSpec:
-    """What the network wants to know of a cloud."""
+def pyramid_of(model: NetworkConfig) -> PyramidSpec | VolumeSpec:
+    """What the network wants to know of a cloud: neighbours on several levels, or occupied voxels."""
     match model:
+        case OctNetConfig() | Dense3dConfig():
+            return VolumeSpec(model.resolution, octree=isinstance(model, OctNetConfig))
         case PointNetConfig():
             return PyramidSpec(neighbors=0)
         case FlexMnist3dConfig():
@@ -118,6 +144,9 @@ def build_classifier(model: NetworkConfig, *, num_classes: int, features: int, p
             return models.flex_mnist3d(num_classes, features=features, points=points, **options)
         case PointNetConfig():
             return models.pointnet_classifier(num_classes, features=features, dropout=model.dropout)
+        case OctNetConfig() | Dense3dConfig():
+            build = models.octnet if isinstance(model, OctNetConfig) else models.dense3d
+            return build(num_classes, **model.model_dump(exclude={"name"}))
     raise TypeError(f"not a classifier's section: {model}")
 
 
@@ -137,6 +166,11 @@ def build_cloud_datasets(data: CloudData, config: Any, *, label_of: Literal["clo
     from tfdlcv.data.pipeline import Datasets
     from tfdlcv.data.point_clouds import cloud_split, feature_columns
 
+    for part in ("train", "validation"):
+        if not len(getattr(data, part)):
+            raise UserError(f"data {config.data.name} has no {part} clouds")
+    if isinstance(pyramid_of(config.model), VolumeSpec):
+        return _volume_datasets(data, config)
     columns = feature_columns(config.data.features, num_categories=len(data.category_names))
     options = {
         "points": data.points,
@@ -148,25 +182,51 @@ def build_cloud_datasets(data: CloudData, config: Any, *, label_of: Literal["clo
         "num_categories": len(data.category_names),
         "keep": getattr(config.data, "keep_in_memory", True),
     }
-    for part in ("train", "validation"):
-        if not len(getattr(data, part)):
-            raise UserError(f"data {config.data.name} has no {part} clouds")
     splits = {
         part: None if source is None else cloud_split(source, **options)
         for part, source in (("train", data.train), ("validation", data.validation), ("test", data.test))
     }
-    facts = {
-        "class_names": list(data.class_names),
-        "features": list(config.data.features),
-        "num_features": max(place.stop for place in columns.values()),
+    facts = _facts(data, config.data.features, max(place.stop for place in columns.values()), data.centre)
+    augment = build_cloud_augmentation(config.data.augmentation, columns, up_axis=data.up_axis)
+    return Datasets(splits["train"], splits["validation"], splits["test"], facts, augment)
+
+
+def _volume_datasets(data: CloudData, config: Any) -> Datasets:
+    """Splits of volumes; those of training are made after augmentation."""
+    from tfdlcv.data.cloud_augmentation import build_cloud_augmentation
+    from tfdlcv.data.pipeline import Datasets
+    from tfdlcv.data.volumes import volume_augmentation, volume_split
+
+    centre = "unit_sphere"  # The volume around it, whatever unit the data have.
+    options = {
         "points": data.points,
-        "centre": data.centre,
+        "spec": pyramid_of(config.model),
+        "centre": centre,
+        "up_axis": data.up_axis,
+        "keep": getattr(config.data, "keep_in_memory", True),
+    }
+    splits = {
+        part: None if source is None else volume_split(source, **options, finished=part != "train")
+        for part, source in (("train", data.train), ("validation", data.validation), ("test", data.test))
+    }
+    augment = build_cloud_augmentation(config.data.augmentation, {}, up_axis=data.up_axis)
+    augment = volume_augmentation(augment, options["spec"])
+    facts = _facts(data, (), 1, centre)
+    return Datasets(splits["train"], splits["validation"], splits["test"], facts, augment)
+
+
+def _facts(data: CloudData, features: Sequence[str], num_features: int, centre: str) -> dict[str, Any]:
+    """What networks and predictions need to know of the data."""
+    return {
+        "class_names": list(data.class_names),
+        "features": list(features),
+        "num_features": num_features,
+        "points": data.points,
+        "centre": centre,
         "up_axis": data.up_axis,
         "category_names": list(data.category_names),
         "label_category": list(data.label_category),
     }
-    augment = build_cloud_augmentation(config.data.augmentation, columns, up_axis=data.up_axis)
-    return Datasets(splits["train"], splits["validation"], splits["test"], facts, augment)
 
 
 def mean_spacing(split: Split) -> float:

@@ -16,6 +16,7 @@ from tfdlcv.data.cloud_blocks import blocks
 from tfdlcv.data.clouds import Cloud
 from tfdlcv.data.point_clouds import prepare
 from tfdlcv.data.pyramid import PyramidSpec, build_pyramid, spatial_order
+from tfdlcv.data.volumes import VolumeSpec, volume_arrays
 from tfdlcv.errors import UserError
 from tfdlcv.systems.point_networks import FlexUnetConfig
 
@@ -46,7 +47,7 @@ def find_clouds(paths: Sequence[Path]) -> list[Path]:
 def classify_clouds(
     network: keras.Model,
     facts: Mapping[str, Any],
-    spec: PyramidSpec,
+    spec: PyramidSpec | VolumeSpec,
     paths: Sequence[Path],
     directory: Path,
     *,
@@ -56,13 +57,14 @@ def classify_clouds(
 
     As many points as in training are drawn from each cloud, or from the surface where the file is a mesh.
     """
+    from tfdlcv.training.batches import network_inputs
     from tfdlcv.visualization.pictures import save_png
     from tfdlcv.visualization.point_clouds import draw_cloud_predictions
 
     names, logits, shown = [], [], []
     for path, cloud in _readable(paths, on_error, lambda path: _sampled(path, facts["points"], spec)):
         inputs = _inputs(cloud, facts, spec, str(path))
-        logits.append(np.asarray(network(inputs, training=False))[0])
+        logits.append(np.asarray(network(network_inputs(network, inputs), training=False))[0])
         names.append(str(path))
         shown.append(inputs["positions"][0])
     logits = np.stack(logits)
@@ -106,8 +108,9 @@ def segment_files(
     on_error: str,
 ) -> dict[str, Path]:
     """Segments each file; writes, by its name, .labels.npz, .ply in the classes' colours, and .png to `directory`."""
+    from tfdlcv.visualization.legend import class_colors
     from tfdlcv.visualization.pictures import save_png
-    from tfdlcv.visualization.point_clouds import class_colors, draw_labels
+    from tfdlcv.visualization.point_clouds import draw_labels
 
     written = {}
     palette = class_colors(len(facts["class_names"]))
@@ -287,7 +290,7 @@ def _readable(paths: Sequence[Path], on_error: str, read: Callable[[Path], Cloud
         raise UserError("there is no cloud to predict")
 
 
-def _sampled(path: Path, points: int, spec: PyramidSpec) -> Cloud:
+def _sampled(path: Path, points: int, spec: PyramidSpec | VolumeSpec) -> Cloud:
     """So many points of a file: of a mesh's surface, or of a cloud, all where it has fewer."""
     random = np.random.default_rng(0)
     mesh = cloud_files.read_mesh(path)
@@ -302,8 +305,13 @@ def _sampled(path: Path, points: int, spec: PyramidSpec) -> Cloud:
     return cloud
 
 
-def _inputs(cloud: Cloud, facts: Mapping[str, Any], spec: PyramidSpec, source: str) -> dict[str, np.ndarray]:
-    """The network's inputs for one cloud, with the axis of clouds."""
+def _inputs(
+    cloud: Cloud, facts: Mapping[str, Any], spec: PyramidSpec | VolumeSpec, source: str
+) -> dict[str, np.ndarray]:
+    """The network's inputs for one cloud, and its positions, with the axis of clouds."""
+    if isinstance(spec, VolumeSpec):
+        positions, _ = prepare(cloud, ("ones",), centre=facts["centre"], up_axis=facts["up_axis"], source=source)
+        return {"positions": positions[None], **volume_arrays(positions[None], spec)}
     positions, features = prepare(
         cloud, facts["features"], centre=facts["centre"], up_axis=facts["up_axis"], source=source
     )

@@ -63,7 +63,7 @@ def cloud_serving(
         tensor.name: tf.TensorSpec(tensor.shape, keras.backend.standardize_dtype(tensor.dtype), name=tensor.name)
         for tensor in network.inputs
     }
-    signatures = {"serving_default": _named_function(serve, specs), "pyramid": _named_function(serve_pyramid, own)}
+    signatures = {"serving_default": named_function(serve, specs), "pyramid": named_function(serve_pyramid, own)}
     count = fixed or max(_fewest_points(spec), 16)
     example = {
         name: np.zeros([1, *(size or count for size in shape[1:])], specs[name].dtype.as_numpy_dtype)
@@ -77,7 +77,7 @@ def cloud_serving(
     )
 
 
-def _named_function(function, specs: Mapping[str, tf.TensorSpec]):
+def named_function(function, specs: Mapping[str, tf.TensorSpec]):
     """A `tf.function` whose arguments have the names of `specs`; TensorFlow takes clients' names from them."""
     import inspect
 

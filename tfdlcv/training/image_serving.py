@@ -83,12 +83,12 @@ def image_serving(
     def serve_files(image_bytes):
         # Nothing else compares a request's shape with the signature, and the wrong rank kills a server's process:
         # convolutions of TensorFlow 2.21 end in a failed C++ assertion on CPU.
-        image_bytes = _checked(tf.ensure_shape(image_bytes, (None,)), _check_files)
+        image_bytes = checked(tf.ensure_shape(image_bytes, (None,)), check_files)
         return describe(tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(image_shape, tf.uint8)))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *image_shape), tf.uint8, name="image")], autograph=False)
     def serve_tensors(image):
-        return describe(_checked(tf.ensure_shape(image, (None, *image_shape))))
+        return describe(checked(tf.ensure_shape(image, (None, *image_shape))))
 
     blank = np.zeros(image_shape, np.uint8)
     return Serving(
@@ -103,14 +103,14 @@ def image_serving(
     )
 
 
-def _checked(batch, *checks):
+def checked(batch, *checks):
     """`batch`, once it is known to pass the checks and to hold something: convolutions fail on nothing, obscurely."""
     some = tf.debugging.Assert(tf.shape(batch)[0] > 0, ["the request holds no image"])
     with tf.control_dependencies([some, *(check(batch) for check in checks)]):
         return tf.identity(batch)
 
 
-def _check_files(image_bytes):
+def check_files(image_bytes):
     """Fails for the first of the files (B,) that is of no known format: TensorFlow's own message has no index."""
     known = tf.reduce_any([tf.strings.substr(image_bytes, 0, len(s)) == s for s in _FILE_STARTS], axis=0)  # (B,)
     first_unknown = tf.argmin(tf.cast(tf.concat([known, [False]], axis=0), tf.int32))

@@ -15,10 +15,11 @@ from tfdlcv.training.checkpoints import Position
 from tfdlcv.training.run_folder import RunFolder
 from tfdlcv.training.task import Task
 
-# What may change between a run and its resumption: where it lies, how the same steps are computed, what is watched.
+# What may change between a run and its resumption: where it lies, how the same steps are computed, what is watched, and
+# how files are predicted afterwards.
 _FREE_KEYS = re.compile(
     r"trainer\.(run_dir|strategy|virtual_devices|xla|steps_per_execution|tensorboard\..*"
-    r"|checkpoints\.(every_steps|keep_last))"
+    r"|checkpoints\.(every_steps|keep_last))|predict\..*"
 )
 
 

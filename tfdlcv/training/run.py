@@ -86,9 +86,15 @@ def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] 
     return results
 
 
-def predict(run_dir: str | Path, paths: Sequence[Path], output_dir: Path | None = None, on_error: str = "stop"):
+def predict(
+    run_dir: str | Path,
+    paths: Sequence[Path],
+    output_dir: Path | None = None,
+    on_error: str = "stop",
+    overrides: Sequence[str] = (),
+):
     """Predictions of the best checkpoint for files of the user, written to `output_dir`."""
-    folder, config, system, task, facts = resuming.load_run(run_dir)
+    folder, config, system, task, facts = resuming.load_run(run_dir, overrides)
     with strategies.process_settings(config.trainer):
         return system.predict(
             config, facts, task, [Path(path) for path in paths], Path(output_dir or folder.predictions), on_error

@@ -11,25 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tfdlcv.visualization.legend import NAMED_COLORS, class_colors, draw_legend
 from tfdlcv.visualization.pictures import FONT_FILE, INK
 from tfdlcv.visualization.predictions import draw_predictions
-
-# Colours that stay apart on a screen: those of Okabe and Ito 2008, then shades of them, then around the hues.
-_NAMED = (
-    (170, 170, 170), (222, 205, 170), (213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167),
-    (240, 200, 40), (86, 180, 233), (130, 60, 20), (20, 50, 110), (120, 200, 60), (110, 40, 130), (60, 60, 60),
-)  # fmt: skip
-
-
-def class_colors(num_classes: int) -> np.ndarray:
-    """(K, 3) uint8, each different."""
-    colors = list(_NAMED[:num_classes])
-    for index in range(num_classes - len(colors)):
-        hue = (index * 0.618034) % 1  # The golden section spreads the hues however many there are.
-        weights = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-        value = (0.9, 0.6, 0.75)[index % 3]
-        colors.append(tuple(int(c) for c in np.round(255 * value * (0.25 + 0.75 * weights))))
-    return np.array(colors, np.uint8).reshape(num_classes, 3)
 
 
 def draw_point_cloud(
@@ -113,7 +97,7 @@ def draw_labels(
             values = np.where(values[:, None] >= 0, palette[np.maximum(values, 0)], 0).astype(np.uint8)
         panels.append(_captioned(draw_point_cloud(positions, values, size=size, up_axis=up_axis), caption))
     row = np.concatenate(panels, axis=1)
-    return np.concatenate([row, _legend(class_names, palette, row.shape[1])]) if len(class_names) else row
+    return np.concatenate([row, draw_legend(class_names, palette, row.shape[1])]) if len(class_names) else row
 
 
 def draw_segmentations(
@@ -167,7 +151,7 @@ def draw_cloud_predictions(
     """
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    ink = np.array(_NAMED[3], np.uint8)
+    ink = np.array(NAMED_COLORS[3], np.uint8)
     pictures = [
         draw_point_cloud(cloud, np.broadcast_to(ink, np.shape(cloud)), size=size, up_axis=up_axis)
         for cloud in positions
@@ -192,20 +176,3 @@ def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
     strip = Image.new("RGB", (picture.shape[1], 26), "white")
     ImageDraw.Draw(strip).text((8, 4), caption, fill=INK, font=ImageFont.truetype(FONT_FILE, 15))
     return np.concatenate([np.asarray(strip), picture])
-
-
-def _legend(class_names: Sequence[str], palette: np.ndarray, width: int) -> np.ndarray:
-    font = ImageFont.truetype(FONT_FILE, 13)
-    places, x, y = [], 8, 5
-    for name in class_names:
-        length = 20 + int(font.getlength(name)) + 14
-        if x + length > width and x > 8:
-            x, y = 8, y + 20
-        places.append((x, y))
-        x += length
-    strip = Image.new("RGB", (width, y + 24), "white")
-    draw = ImageDraw.Draw(strip)
-    for (x, y), name, color in zip(places, class_names, palette, strict=True):
-        draw.rectangle((x, y + 2, x + 12, y + 14), fill=tuple(int(c) for c in color))
-        draw.text((x + 18, y), name, fill=INK, font=font)
-    return np.asarray(strip)

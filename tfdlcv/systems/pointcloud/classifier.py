@@ -1,4 +1,4 @@
-"""Classification of point clouds: one label for a cloud, from generated bodies to ModelNet40."""
+"""Classification of point clouds: one label for a cloud, from generated bodies to ModelNet40; of points or voxels."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ def pictures(config: Config, facts: dict[str, Any], task: Task, datasets: Datase
     import numpy as np
 
     from tfdlcv.data.point_clouds import examples
+    from tfdlcv.training.batches import network_inputs
     from tfdlcv.training.tensorboard import Picture
     from tfdlcv.visualization.confusion_matrix import draw_confusion_matrix
     from tfdlcv.visualization.point_clouds import draw_cloud_predictions
@@ -110,7 +111,7 @@ def pictures(config: Config, facts: dict[str, Any], task: Task, datasets: Datase
     matrix = next(metric for metric in task.evaluation_metrics if metric.name == "confusion_matrix")
     spread = np.linspace(0, datasets.validation.num_examples - 1, _SAMPLES).astype("int64")
     samples = examples(datasets.validation, sorted(set(spread.tolist())))
-    inputs = {tensor.name: samples[tensor.name] for tensor in task.network.inputs}
+    inputs = network_inputs(task.network, samples)
 
     def draw_samples(logits):
         return draw_cloud_predictions(
@@ -127,15 +128,19 @@ def pictures(config: Config, facts: dict[str, Any], task: Task, datasets: Datase
 
 
 def serving(config: Config, facts: dict[str, Any], task: Task) -> Serving:
-    """The exported signatures: points to probabilities; neighbours are found inside."""
+    """The exported signatures: points to probabilities; neighbours are found inside, octrees are made by the client."""
     import tensorflow as tf
 
+    from tfdlcv.data.volumes import VolumeSpec
     from tfdlcv.training.cloud_serving import cloud_serving
+    from tfdlcv.training.volume_serving import volume_serving
 
     def describe(logits):
         return {"probabilities": tf.nn.softmax(logits), "class_id": tf.argmax(logits, axis=-1)}
 
-    return cloud_serving(task.network, facts=facts, spec=point_networks.pyramid_of(config.model), describe=describe)
+    spec = point_networks.pyramid_of(config.model)
+    serve = volume_serving if isinstance(spec, VolumeSpec) else cloud_serving
+    return serve(task.network, facts=facts, spec=spec, describe=describe)
 
 
 def predict(
