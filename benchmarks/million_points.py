@@ -39,6 +39,7 @@ def main():
     parser.add_argument("--run", help="folder of a finished run of pointcloud/segmenter on generated rooms")
     parser.add_argument("--points", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gpu", action="store_true", help="run the network on a GPU; say with --points 7000000")
     parser.add_argument("--output", type=pathlib.Path, help="default: benchmarks/results/million_points_<machine>.json")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -47,7 +48,10 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         files = {points: write_building(points, pathlib.Path(folder)) for points in arguments.points}
-        rounds = [{points: measure(files[points], arguments.run) for points in files} for _ in range(arguments.rounds)]
+        rounds = [
+            {points: measure(files[points], arguments.run, gpu=arguments.gpu) for points in files}
+            for _ in range(arguments.rounds)
+        ]
     report = summary(rounds)
     facts = machine()
     report |= {"machine": facts, "versions": versions(), "load_average": os.getloadavg()[0], "run": arguments.run}
@@ -65,7 +69,7 @@ def write_building(points: int, folder: pathlib.Path) -> pathlib.Path:
     return cloud_files.write_ply(folder / f"{points}.ply", building.positions, building.color, label=building.label)
 
 
-def measure(path: pathlib.Path, run: str | None) -> dict:
+def measure(path: pathlib.Path, run: str | None, *, gpu: bool = False) -> dict:
     """One size in a fresh process."""
     command = [
         sys.executable,
@@ -75,7 +79,9 @@ def measure(path: pathlib.Path, run: str | None) -> dict:
         str(path),
         *(["--run", run] if run else []),
     ]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    if not gpu:
+        environment |= {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:

@@ -57,18 +57,13 @@ def test_batches_are_those_of_their_clouds(spec):
         assert traced[name].shape.as_list() == [2, *shape]
 
 
-def test_augmentation_comes_before_the_volume():
-    split = split_of(DENSE, finished=False)
-    batch = split.fetch(tf.constant([1, 2], tf.int64))
-    assert "occupancy" not in batch
-    seed = tf.constant([0, 1])
-    plain = volume_augmentation(None, DENSE)(batch, seed)
-    np.testing.assert_array_equal(plain["occupancy"], examples(split_of(DENSE), [1, 2])["occupancy"])
+def test_augmentation_makes_volumes_of_what_it_made_of_the_clouds():
+    batch = split_of(DENSE).fetch(tf.constant([1, 2], tf.int64))
     turn = build_cloud_augmentation(CloudAugmentation(rotation="any"), {})
-    turned = volume_augmentation(turn, DENSE)(batch, seed)
+    turned = volume_augmentation(turn, DENSE)(batch, tf.constant([0, 1]))
     expected = volume_arrays(turned["positions"].numpy(), DENSE)
     np.testing.assert_array_equal(turned["occupancy"], expected["occupancy"])
-    assert (turned["occupancy"].numpy() != plain["occupancy"].numpy()).any() and "features" not in turned
+    assert (turned["occupancy"].numpy() != batch["occupancy"].numpy()).any() and set(turned) == set(batch)
 
 
 def test_served_volumes_are_the_same():

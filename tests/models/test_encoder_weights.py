@@ -6,8 +6,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from tfdlcv import models
-from tfdlcv.models import encoder_weights
+from tfdlcv.models import encoder_weights, weights
 from tfdlcv.models.weights import WeightsError
+from tfdlcv.training import task
 
 WIDTH = 1 / 32
 FILTERS, CONVOLUTIONS, UNITS = (2, 4, 8, 16, 16), (2, 2, 3, 3, 3), 128
@@ -70,6 +71,31 @@ def test_deeplab_s_backbone_from_a_saved_classifier(tmp_path):
     maps = built.get_layer("backbone")(x)
     assert np.abs(features).max() > 0.1
     np.testing.assert_allclose(maps[:, ::2, ::2], features, rtol=1e-4, atol=1e-4)
+
+
+def small_deeplab(seed):
+    keras.utils.set_random_seed(seed)
+    return models.deeplab_v3(num_classes=3, backbone="mobilenet", width=1 / 32, output_stride=32)
+
+
+@pytest.mark.parametrize("kind", ["keras", "run"])
+def test_layers_with_layers_inside_come_from_a_whole_network_s_weights(kind, tmp_path):
+    """The pyramid's convolutions have kernels of one shape, which must not be taken for each other."""
+    trained, built = small_deeplab(0), small_deeplab(1)
+    path = tmp_path / "trained.keras"
+    if kind == "keras":
+        trained.save(path)
+    else:
+        path = tmp_path / "checkpoints" / "best.npz"
+        path.parent.mkdir()
+        state = {}
+        task._add_named(state, "network", trained.variables)
+        np.savez(path, __meta__="{}", **{key: np.asarray(variable) for key, variable in state.items()})
+        path = tmp_path
+    x = np.random.default_rng(1).normal(size=(1, 64, 64, 3)).astype("float32")
+    assert np.abs(trained(x) - built(x)).max() > 1e-3
+    assert "aspp" in weights.load_pretrained(built, path)
+    np.testing.assert_array_equal(built(x), trained(x))
 
 
 def test_what_does_not_fit(vgg_file):

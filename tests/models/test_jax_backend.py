@@ -17,6 +17,8 @@ IMAGE_NETWORKS = {
     "densenet": "models.densenet_cifar((8, 8, 3), num_classes=4, depth=10)",
     # Not 32 x 32: six values a channel in the last normalisations would blow up differences of rounding.
     "mobilenet": "models.mobilenet((64, 64, 3), num_classes=4, width=0.25)",
+    "dncnn": "models.dncnn((9, 8, 3), depth=4, width=0.125)",
+    "denoising_autoencoder": "models.denoising_autoencoder((9, 11, 3), levels=1, width=0.125, skips='add')",
     "mlp": "models.mlp((8, 8, 1), num_classes=4, hidden_units=(16,))",
     "lenet5": "models.lenet5(num_classes=4)",
     "resnet_projection": "models.resnet_cifar((12, 12, 3), num_classes=4, depth=8, shortcut='projection')",

@@ -63,6 +63,19 @@ def test_dncnn_begins_with_the_image_and_subtracts_what_it_finds():
     np.testing.assert_allclose(network(image), image - 0.25, atol=1e-6)
 
 
+def test_skips_take_the_image_past_the_lowest_level():
+    image = np.random.default_rng(0).uniform(size=(2, 9, 7, 1)).astype("float32")
+    network = models.denoising_autoencoder((None, None, 1), width=0.125, skips="add")
+    np.testing.assert_array_equal(network(image), image)
+    network.get_layer("change").bias.assign([0.25])
+    np.testing.assert_allclose(network(image), image + 0.25, atol=1e-6)
+    # With the lowest level cut off, the upper ones still see the image.
+    lowest = network.get_layer("decoder1_up")
+    lowest.set_weights([0 * weight for weight in lowest.get_weights()])
+    network.get_layer("change").set_weights([np.ones((3, 3, 8, 1)), np.zeros(1)])
+    assert np.std(network(image) - image) > 0.01
+
+
 def test_no_precision_of_the_image_is_lost_in_bfloat16():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -102,6 +102,7 @@ WRITERS = {
     "image_table": write_omniart,
     "jsb": write_music,
     "mesh_files": write_meshes,
+    "mesh_scenes": write_meshes,
     "mnist": write_mnist,
     "modelnet": write_modelnet_resampled,
     "nottingham": write_music,

@@ -150,7 +150,7 @@ def trace(
     directions = (rays / lengths[:, None]) @ pose[:, :3]
     origin = -pose[:, :3].T @ pose[:, 3]
     depth = np.full(len(rays), np.inf)
-    gone = np.full(len(rays), nearest)
+    gone = np.full(len(rays), nearest, np.float64)
     active = np.arange(len(rays))
     for _ in range(_MOST_STEPS):
         step = scene_distance(scene, origin + gone[active, None] * directions[active])

@@ -245,13 +245,23 @@ def _file_split(examples: MaskedImages, reader: MaskReader, config: MaskFilesCon
     from tfdlcv.data import images, mask_fitting
     from tfdlcv.data.pipeline import Split
 
+    with tf.device("CPU:0"):
+        paths = tf.constant(examples.paths.tolist(), tf.string)
+
+    def mask_of(index: np.ndarray, image_size: np.ndarray) -> np.ndarray:
+        return _read_checked(examples, int(index), tuple(image_size.tolist()), reader, config)
+
     def read(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # Decoded here, with TensorFlow's decoder, and not in the graph, whose errors do not name the file.
         image = images.read_image_file(examples.paths[index])
-        return image, _read_checked(examples, int(index), image.shape[:2], reader, config)
+        return image, mask_of(index, np.array(image.shape[:2]))
 
     def fetch(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        image, mask = tf.numpy_function(read, [index], (tf.uint8, tf.uint8), stateful=False)
+        if config.check == "once":
+            image = images.decode_at_full_size(tf.io.read_file(tf.gather(paths, index)))
+            mask = tf.numpy_function(mask_of, [index, tf.shape(image)[:2]], tf.uint8, stateful=False)
+        else:
+            # Errors of a graph do not name the file. Decoding outside of it takes several times as long.
+            image, mask = tf.numpy_function(read, [index], (tf.uint8, tf.uint8), stateful=False)
         image, mask = tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
         image, mask = mask_fitting.fit(image, mask, config.image_size, config.resize)
         return {"image": image, "mask": mask}

@@ -77,30 +77,43 @@ def build(config: MeshFilesConfig) -> CloudData:
     """Reads the meshes.
 
     Raises:
-        UserError: a folder without two meshes, damaged files, or no pyvista where its meshes are asked for.
+        UserError: as `read_surfaces`.
     """
-    folder = _pyvista_folder() if config.folder is None else Path(config.folder).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"data.folder {folder} does not exist; it should hold .ply and .off meshes")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".ply", ".off"))
-    found = {path: cloud_files.read_mesh(path) for path in files}
-    without_faces = [path.name for path, mesh in found.items() if mesh is None]
-    if without_faces:
-        raise UserError(f"{folder}: {', '.join(without_faces)} has points, but no faces")
-    if len(found) < 2:
-        raise UserError(f"{folder} must hold at least 2 meshes (.ply, .off), but holds {len(found)}")
-    surfaces = {path.stem: mesh for path, mesh in found.items()}
-    if len(surfaces) < len(found):
-        raise UserError(f"{folder}: the names of the meshes must differ in more than their suffix")
+    surfaces = read_surfaces(config.folder, config.name)
     parts = {part: MeshClouds(config, part, surfaces) for part in _PARTS}
     return CloudData(**parts, class_names=tuple(surfaces), points=config.points, centre="unit_sphere")
 
 
-def _pyvista_folder() -> Path:
+def read_surfaces(folder: str | None, name: str) -> dict[str, Mesh]:
+    """The meshes of a folder, or PyVista's, by the names of their files.
+
+    Args:
+        name: of the data, for messages.
+
+    Raises:
+        UserError: a folder without two meshes, damaged files, or no pyvista where its meshes are asked for.
+    """
+    place = _pyvista_folder(name) if folder is None else Path(folder).expanduser()
+    if not place.is_dir():
+        raise UserError(f"data.folder {place} does not exist; it should hold .ply and .off meshes")
+    files = sorted(path for path in place.iterdir() if path.suffix.lower() in (".ply", ".off"))
+    found = {path: cloud_files.read_mesh(path) for path in files}
+    without_faces = [path.name for path, mesh in found.items() if mesh is None]
+    if without_faces:
+        raise UserError(f"{place}: {', '.join(without_faces)} has points, but no faces")
+    if len(found) < 2:
+        raise UserError(f"{place} must hold at least 2 meshes (.ply, .off), but holds {len(found)}")
+    surfaces = {path.stem: mesh for path, mesh in found.items()}
+    if len(surfaces) < len(found):
+        raise UserError(f"{place}: the names of the meshes must differ in more than their suffix")
+    return surfaces
+
+
+def _pyvista_folder(name: str) -> Path:
     package = importlib.util.find_spec("pyvista")
     if package is None:
         raise UserError(
-            "data.name mesh_files without data.folder takes the meshes of the package pyvista: "
+            f"data.name {name} without data.folder takes the meshes of the package pyvista: "
             "pip install 'tfdlcv[meshes]'"
         )
     return Path(package.origin).parent / "examples"

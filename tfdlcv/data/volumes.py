@@ -6,14 +6,14 @@ Batch dict of volumes, for B clouds of N points and S voxels along each axis:
     dense: occupancy (B, S, S, S, 1) float32, 1 where a voxel holds a point.
     octree: features (B, L, 1) float32, the occupancy of each leaf, and the arrays of `tfdlcv.ops.octree_batches`.
 
-Training clouds are turned, scaled and shifted before they become volumes, so that volumes are made anew in each epoch.
+Where training clouds are augmented, their volumes are made once more, of the clouds as they are then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -108,14 +108,12 @@ def volume_split(
     centre: Centre,
     up_axis: int = 2,
     keep: bool = True,
-    finished: bool = True,
 ) -> Split:
     """Clouds of `source` by index, in batches.
 
     Args:
         points: N, of every cloud.
         keep: hold positions in memory once they are read.
-        finished: add the volumes; False leaves that to `volume_augmentation`.
     """
     import tensorflow as tf
 
@@ -144,19 +142,19 @@ def volume_split(
             "positions": tf.ensure_shape(positions, (indices.shape[0], points, 3)),
             "label": tf.ensure_shape(label, (indices.shape[0],)),
         }
-        return add_volumes(batch, spec) if finished else batch
+        return add_volumes(batch, spec)
 
     return Split(num_examples=len(source), fetch=fetch, describe=source.describe)
 
 
-def volume_augmentation(augment_cloud: Callable[..., Any] | None, spec: VolumeSpec) -> Callable[..., Any]:
-    """-> (batch, seed) -> batch with volumes: of the clouds that `augment_cloud` gives, or as they are."""
+def volume_augmentation(
+    augment_cloud: Callable[..., dict[str, tf.Tensor]], spec: VolumeSpec
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """(batch, seed) -> batch with the volumes of the clouds that `augment_cloud` gives."""
 
     def augment(batch, seed):
-        if augment_cloud is not None:
-            # The augmentation of clouds changes features too, of which there are none here.
-            batch = augment_cloud({**batch, "features": batch["positions"][..., :0]}, seed)
-            del batch["features"]
-        return add_volumes(batch, spec)
+        # The augmentation of clouds changes features too, of which there are none here.
+        clouds = {"positions": batch["positions"], "features": batch["positions"][..., :0]}
+        return add_volumes({**batch, "positions": augment_cloud(clouds, seed)["positions"]}, spec)
 
     return augment

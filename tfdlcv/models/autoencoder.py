@@ -5,7 +5,7 @@
 - Vincent, Larochelle, Bengio, Manzagol, "Extracting and Composing Robust Features with Denoising Autoencoders", 2008:
   given a damaged image, the network is to return the undamaged one, and need not have a narrow code.
 - Mao, Shen, Yang, "Image Restoration Using Very Deep Convolutional Encoder-Decoder Networks with Symmetric Skip
-  Connections", 2016: features of the encoder are added to those of the decoder.
+  Connections", 2016: what goes into the encoder's layers is added to what comes out of the decoder's.
 
 Shape legend: N images, H x W pixels, C channels, L levels, K numbers of code.
 """
@@ -82,8 +82,8 @@ def denoising_autoencoder(
         input_shape: (height, width, channels); height and width may be None, for any.
         width: Factor of the 64 filters at full size, which every level doubles.
         levels: L, at least 1: how often height and width are halved.
-        skips: add: the encoder's features of each size are added to the decoder's (Mao et al. 2016), so that details
-            need not pass the lowest level.
+        skips: add: the encoder's features of each size are added to the decoder's, and the image to the result, so that
+            details need not pass the lowest level (after Mao et al. 2016).
         name: Name of the model.
 
     Returns:
@@ -134,9 +134,18 @@ def _convolutional(
         if skips == "add":
             x = keras.layers.Add(name=f"decoder{level}_skip")([x, features[level]])
         x = blocks.convolution_relu(x, filters[level], 3, name=f"decoder{level}")
+    # With the image added, zeros begin with the image as it is.
+    adds_image = skips == "add"
     restored = keras.layers.Conv2D(
-        input_shape[-1], 3, padding="same", kernel_initializer="he_normal", dtype="float32", name="restored"
+        input_shape[-1],
+        3,
+        padding="same",
+        kernel_initializer="zeros" if adds_image else "he_normal",
+        dtype="float32",
+        name="change" if adds_image else "restored",
     )(x)
+    if adds_image:
+        restored = keras.layers.Add(dtype="float32", name="restored")([image, restored])
     return keras.Model(image, restored, name=name)
 
 

@@ -81,7 +81,7 @@ def load_keras(network: keras.Model, peer: keras.Model, *, head: Head = "load") 
     `padding="same"`. Its ResNetV2 takes them at the end of stages, which no network here does.
     """
     there = {
-        layer.name: ForeignLayer(layer.name, {v.name: np.asarray(v) for v in layer.weights})
+        layer.name: ForeignLayer(layer.name, {name: np.asarray(v) for name, v in _named_variables(layer).items()})
         for layer in _flat_layers(peer)
         if layer.weights
     }
@@ -150,17 +150,23 @@ def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Hea
 def _load_run(network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: Head, source: str) -> list[str]:
     """Weights of a run's network, of which `network/<place>.<layer>.<variable>` are the names; their averages, where
     the run kept such, stand in the same order."""
-    there = _layers_of_run(tensors)
-    names = {"a run of tfdlcv": {name: name for name in _weighted_layers(network)}}
+    here = _weighted_layers(network)
+    there = _layers_of_run(tensors, here)
+    names = {"a run of tfdlcv": {name: name for name in here}}
     return _assign(network, _pairs(_best_names(names, there, head, source=source), there, source), source)
 
 
-def _layers_of_run(tensors: Mapping[str, np.ndarray]) -> dict[str, ForeignLayer]:
+def _layers_of_run(
+    tensors: Mapping[str, np.ndarray], here: Mapping[str, keras.layers.Layer]
+) -> dict[str, ForeignLayer]:
     there: dict[str, ForeignLayer] = {}
     own = [key for key in tensors if key.startswith("network/") and tensors[key].dtype.kind == "f"]
     averages = [tensors[key] for key in tensors if key.startswith("average/")] or [tensors[key] for key in own]
     for key, tensor in zip(own, averages, strict=True):
-        *_, layer, variable = key.split(".")
+        _, *parts = key.split(".")
+        # Of a layer with layers inside, the outer one's name comes first.
+        place = next((place for place, part in enumerate(parts) if part in here), len(parts) - 2)
+        layer, variable = parts[place], ".".join(parts[place + 1 :])
         there.setdefault(layer, ForeignLayer(layer, {})).tensors[variable] = tensor
     return there
 
@@ -183,10 +189,11 @@ def load_shared(network: keras.Model, run: str | Path) -> list[str]:
     tensors = read_state_dict(path)
     if _RUN_MARK not in tensors:
         raise WeightsError(f"{path} is no checkpoint of a run")
-    there = _layers_of_run(tensors)
+    here = _weighted_layers(network)
+    there = _layers_of_run(tensors, here)
     shared = {}
-    for name, layer in _weighted_layers(network).items():
-        own = {variable.name: tuple(variable.shape) for variable in layer.weights}
+    for name, layer in here.items():
+        own = {variable: tuple(value.shape) for variable, value in _named_variables(layer).items()}
         if name in there and own == {key: tensor.shape for key, tensor in there[name].tensors.items()}:
             shared[name] = there[name]
     if not shared:
@@ -236,6 +243,16 @@ def _weighted_layers(network: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in _flat_layers(network) if layer.weights}
 
 
+def _named_variables(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """By their names; those of layers inside of it with these in front: `point_conv.kernel`."""
+    found = {}
+    for variable in layer.weights:
+        parts = variable.path.split("/")
+        inside = parts[parts.index(layer.name) + 1 :] if layer.name in parts else [variable.name]
+        found[".".join(inside)] = variable
+    return found
+
+
 def _translated(layers, rules: weight_names.Rules) -> dict[str, str | None]:
     return {name: weight_names.translate(name, rules) for name in layers}
 
@@ -272,12 +289,7 @@ def _pairs(names, there, source: str) -> dict[str, ForeignLayer]:
     missing = [f"{layer} ({name or 'of no known name'})" for layer, name in names.items() if name not in there]
     used = set(names.values())
     # Without a head that stays out, and auxiliary heads that this network does not have.
-    spare = [
-        name
-        for name in there
-        if name not in used
-        and not re.match(r"aux|head|fc\d?$|classifier|predictions|conv_preds|pre_logits|logits", name)
-    ]
+    spare = [name for name in there if name not in used and not _OF_A_HEAD.match(name)]
     if missing or spare:
         faults = []
         if missing:
@@ -297,20 +309,18 @@ def _assign(network: keras.Model, pairs: Mapping[str, ForeignLayer], source: str
         tensors = dict(foreign.tensors)
         if name in biases_of_norms and "moving_mean" in tensors:
             tensors["moving_mean"] = tensors["moving_mean"] - biases_of_norms[name]
-        own_names = {variable.name for variable in here[name].weights}
-        extra = [
-            t for t in tensors if t not in own_names and not (t == "bias" and name in _convolutions_before(network))
-        ]
+        own = _named_variables(here[name])
+        extra = [t for t in tensors if t not in own and not (t == "bias" and name in _convolutions_before(network))]
         faults += [f"{t} {tensors[t].shape} of {foreign.name} has no place in {name}" for t in extra]
-        for variable in here[name].weights:
-            tensor = tensors.get(variable.name)
+        for label, variable in own.items():
+            tensor = tensors.get(label)
             if tensor is None:
-                faults.append(f"{variable.name} {tuple(variable.shape)} of {name} is missing in {foreign.name}")
+                faults.append(f"{label} {tuple(variable.shape)} of {name} is missing in {foreign.name}")
                 continue
             tensor = _reshaped(tensor, variable)
             if tensor.shape != tuple(variable.shape):
                 faults.append(
-                    f"{variable.name} {tuple(variable.shape)} of {name} and {variable.name} {tensor.shape} of "
+                    f"{label} {tuple(variable.shape)} of {name} and {label} {tensor.shape} of "
                     f"{foreign.name} differ in shape{_hint(name, tuple(variable.shape), tensor.shape)}"
                 )
             values.append((variable, tensor))

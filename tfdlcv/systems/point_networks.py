@@ -61,6 +61,7 @@ class PointNetConfig(Section):
 
 
 class _VolumeConfig(Section):
+    # Of positions alone, whatever `data.features` says.
     resolution: int = Field(64, ge=16, multiple_of=8)
     """Voxels along each axis of the volume that the unit sphere fills."""
     hidden_units: int = Field(512, ge=1)
@@ -192,7 +193,7 @@ def build_cloud_datasets(data: CloudData, config: Any, *, label_of: Literal["clo
 
 
 def _volume_datasets(data: CloudData, config: Any) -> Datasets:
-    """Splits of volumes; those of training are made after augmentation."""
+    """Splits of volumes, and augmentation that makes them anew."""
     from tfdlcv.data.cloud_augmentation import build_cloud_augmentation
     from tfdlcv.data.pipeline import Datasets
     from tfdlcv.data.volumes import volume_augmentation, volume_split
@@ -206,11 +207,11 @@ def _volume_datasets(data: CloudData, config: Any) -> Datasets:
         "keep": getattr(config.data, "keep_in_memory", True),
     }
     splits = {
-        part: None if source is None else volume_split(source, **options, finished=part != "train")
+        part: None if source is None else volume_split(source, **options)
         for part, source in (("train", data.train), ("validation", data.validation), ("test", data.test))
     }
     augment = build_cloud_augmentation(config.data.augmentation, {}, up_axis=data.up_axis)
-    augment = volume_augmentation(augment, options["spec"])
+    augment = None if augment is None else volume_augmentation(augment, options["spec"])
     facts = _facts(data, (), 1, centre)
     return Datasets(splits["train"], splits["validation"], splits["test"], facts, augment)
 

@@ -43,7 +43,7 @@ class DenoisingAutoencoderConfig(RestorerConfig):
     levels: int = Field(2, ge=1, le=6)
     """How often height and width are halved."""
     skips: Literal["none", "add"] = "none"
-    """add: features of the encoder are added to those of the decoder."""
+    """add: features of the encoder are added to those of the decoder, and the image to the result."""
 
 
 class AutoencoderConfig(RestorerConfig):

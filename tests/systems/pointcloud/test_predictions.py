@@ -163,7 +163,7 @@ def test_class_weights_must_be_as_many_as_classes(tmp_path):
 def test_a_config_needs_no_tensorflow_to_be_checked():
     code = (
         "import sys; from tfdlcv.config import system_module\n"
-        "for name in ('pointcloud/classifier', 'pointcloud/segmenter'): system_module(name).Config\n"
+        "for name in ('classifier', 'segmenter', 'fusion'): system_module(f'pointcloud/{name}').Config\n"
         "assert not {'tensorflow', 'keras', 'scipy'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tfdlcv.config import Section
+from tfdlcv.data.mesh_scenes import MeshScenesConfig
 from tfdlcv.data.rooms import RoomsConfig
 from tfdlcv.data.shapenet_part import ShapeNetPartConfig
 from tfdlcv.data.stanford import StanfordConfig
@@ -41,7 +42,7 @@ class Config(Section):
 
     system: Literal["pointcloud/segmenter"]
     model: SegmenterNetworkConfig
-    data: Annotated[RoomsConfig | ShapeNetPartConfig | StanfordConfig, Field(discriminator="name")]
+    data: Annotated[RoomsConfig | MeshScenesConfig | ShapeNetPartConfig | StanfordConfig, Field(discriminator="name")]
     loss: CrossEntropyConfig = CrossEntropyConfig()
     optimizer: OptimizerConfig
     trainer: TrainerConfig
@@ -55,9 +56,14 @@ class Config(Section):
 
 def build_datasets(config: Config) -> Datasets:
     """Reads or generates the clouds, and says what a network must know of them."""
-    from tfdlcv.data import rooms, shapenet_part, stanford
+    from tfdlcv.data import mesh_scenes, rooms, shapenet_part, stanford
 
-    reader = {RoomsConfig: rooms, ShapeNetPartConfig: shapenet_part, StanfordConfig: stanford}
+    reader = {
+        RoomsConfig: rooms,
+        MeshScenesConfig: mesh_scenes,
+        ShapeNetPartConfig: shapenet_part,
+        StanfordConfig: stanford,
+    }
     data = reader[type(config.data)].build(config.data)
     datasets = point_networks.build_cloud_datasets(data, config, label_of="point")
     datasets.facts["spacing"] = point_networks.mean_spacing(datasets.train)

@@ -1,0 +1,66 @@
+"""Mirror images, several sizes and tiles."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from tfdlcv.systems.dense_inference import DenseInference, PredictConfig
+
+
+class Window:
+    """A network that gives, for each pixel, its red value, its column, and 1."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def outputs(self, image):
+        self.sizes.append(image.shape[:2])
+        columns = np.broadcast_to(np.arange(image.shape[1], dtype=np.float32), image.shape[:2])
+        return np.stack([image[..., 0].astype(np.float32), columns, np.ones(image.shape[:2], np.float32)], axis=-1)
+
+    def pieces(self, image):
+        values = self.outputs(image)
+        yield (slice(0, 3), slice(None)), values[:3]
+        yield (slice(3, None), slice(None)), values[3:]
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+
+
+def test_one_size_is_the_network_itself():
+    values = DenseInference(Window()).values(IMAGE)
+    np.testing.assert_array_equal(values, Window().outputs(IMAGE))
+
+
+def test_the_mirror_image_is_mirrored_back_and_averaged():
+    values = DenseInference(Window(), flip=True).values(IMAGE)
+    np.testing.assert_array_equal(values[..., 0], IMAGE[..., 0])
+    np.testing.assert_array_equal(values[..., 1], np.full((6, 8), 3.5))
+
+
+def test_directions_are_mirrored_too():
+    values = DenseInference(Window(), flip=True, mirror=lambda values: values * (1, 1, -1)).values(IMAGE)
+    np.testing.assert_array_equal(values[..., 2], np.zeros((6, 8)))
+
+
+def test_several_sizes_are_brought_back_and_averaged():
+    window = Window()
+    values = DenseInference(window, scales=(0.5, 1.0, 2.0)).values(IMAGE)
+    assert window.sizes == [(3, 4), (6, 8), (12, 16)]
+    assert values.shape == (6, 8, 3)
+    # Columns of the middle size, those of half of it and those of twice, interpolated: c, (c - 0.5) / 2, 2 c + 0.5.
+    np.testing.assert_allclose(values[2, 3:5, 1], [(3 + 1.25 + 6.5) / 3, (4 + 1.75 + 8.5) / 3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True}])
+def test_the_best_class_and_its_value(options):
+    labels, largest = DenseInference(Window(), **options).best(IMAGE)
+    values = DenseInference(Window(), **options).values(IMAGE)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, values.argmax(axis=-1))
+    np.testing.assert_array_equal(largest, values.max(axis=-1))
+
+
+def test_clusters_take_images_as_they_are():
+    with pytest.raises(ValidationError, match="tile, scales and flip are for the network; method kmeans has none"):
+        PredictConfig.model_validate_json('{"method": {"name": "kmeans"}, "tile": 64}')
