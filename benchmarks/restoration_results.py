@@ -1,6 +1,6 @@
 """Denoising by networks beside non-local means, and principal components beside autoencoders; resumable.
 
-    python -m benchmarks.restoration_results                    # what is missing; about 70 minutes on two cores
+    python -m benchmarks.restoration_results                    # what is missing; about 75 minutes on two cores
     python -m benchmarks.restoration_results --only dncnn/25    # one row
     python -m benchmarks.restoration_results --table            # what is done
 

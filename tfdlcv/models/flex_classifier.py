@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from tfdlcv.layers import FlexPooling
 from tfdlcv.models.cloud_inputs import cloud_inputs, pooled_positions, pyramid_inputs
@@ -25,13 +26,17 @@ def flex_classifier(
     filters: Sequence[int] = (64, 128, 256),
     blocks: int = 1,
     neighbors: int = 9,
+    summary_units: int = 512,
     hidden_units: int = 256,
     dropout: float = 0.0,
     points: int | None = None,
     ratio: int = 4,
     name: str = "flex_classifier",
 ) -> keras.Model:
-    """Stages of flex-convolutions, pooling between them, the mean and maximum of the last one, and two dense layers.
+    """Stages of flex-convolutions, pooling between them, the mean and maximum over points, and two dense layers.
+
+    Flex-convolutions see offsets alone. So a dense layer reads each point of the last stage together with its position,
+    before the mean and maximum are taken: where in the body a part is tells as much as the part.
 
     Args:
         num_classes: Q, at least 2.
@@ -39,6 +44,7 @@ def flex_classifier(
         filters: of each stage; as many as there are levels.
         blocks: residual flex-convolutions of each stage, besides the one that changes the number of channels.
         neighbors: K.
+        summary_units: of the dense layer that reads each of the last points and its position; 0 for none.
         hidden_units: of the dense layer before the last.
         dropout: share of its outputs that is dropped.
         points: N_0, or None for any number.
@@ -63,10 +69,21 @@ def flex_classifier(
             pool = inputs[f"pool{level}"]
             positions = pooled_positions(positions, pool)
             x = FlexPooling(name=f"pool_{level}")([x, pool])
+    if summary_units:
+        x = keras.layers.Concatenate(name="places")([x, _in_body(positions)])
+        x = dense_unit(x, summary_units, name="placed")
     x = keras.layers.Concatenate(name="summary")(
-        [keras.layers.GlobalMaxPooling1D(name="largest")(x), keras.layers.GlobalAveragePooling1D(name="mean")(x)]
+        [keras.layers.GlobalMaxPooling1D(name="largest")(x), keras.layers.GlobalAveragePooling1D(name="average")(x)]
     )
     x = dense_unit(x, hidden_units, name="hidden")
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="head")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def _in_body(positions):
+    """Positions (B, N, 3) around their mean, in units of their deviation from it."""
+    offsets = positions - ops.mean(positions, axis=1, keepdims=True)
+    squares = ops.mean(ops.sum(ops.square(offsets), axis=-1, keepdims=True), axis=1, keepdims=True)
+    # The smallest number that every backend keeps: a body of a single point has no deviation.
+    return offsets / ops.sqrt(ops.maximum(squares, 1e-30))
