@@ -7,7 +7,15 @@ import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter, ValidationError
 
-from tests.data.published_masks import mask_of, rectangle, write_cityscapes, write_coco, write_image, write_voc
+from tests.data.published_masks import (
+    mask_of,
+    rectangle,
+    write_cityscapes,
+    write_coco,
+    write_image,
+    write_mask,
+    write_voc,
+)
 from tfdlcv.data import cityscapes, coco, masks, run_lengths, voc
 from tfdlcv.data.images import read_image_file
 from tfdlcv.errors import UserError
@@ -53,6 +61,18 @@ def test_voc_holds_out_a_part_of_train(tmp_path):
     assert build("voc2012", tmp_path, validation_fraction=0.2, train_limit=3).train.num_examples == 3
     with pytest.raises(UserError, match=r"data.train_limit \(9\) is more than the 8 training examples"):
         build("voc2012", tmp_path, validation_fraction=0.2, train_limit=9)
+
+
+def test_voc_trains_on_another_list_and_its_masks(tmp_path):
+    write_voc(tmp_path)
+    (tmp_path / "ImageSets" / "Segmentation" / "trainaug.txt").write_text("2007_000001\n2007_000003\n")
+    for name in ("2007_000001", "2007_000003"):
+        write_mask(tmp_path / "Augmented" / f"{name}.png", mask_of(16, 12, 7, 7), mode="L")
+    data = build("voc2012", tmp_path, train_list="trainaug", train_masks="Augmented", image_size=(16, 16))
+    assert (data.train.num_examples, data.test.num_examples) == (2, 2)
+    np.testing.assert_array_equal(example(data.train, 1)["mask"][:, :12], mask_of(16, 12, 7, 7))
+    with pytest.raises(UserError, match=r"cannot read .*trainval.txt"):
+        build("voc2012", tmp_path, train_list="trainval")
 
 
 def test_voc_says_what_is_missing_and_where_it_is(tmp_path):

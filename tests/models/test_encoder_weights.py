@@ -75,7 +75,7 @@ def test_deeplab_s_backbone_from_a_saved_classifier(tmp_path):
 
 def small_deeplab(seed):
     keras.utils.set_random_seed(seed)
-    return models.deeplab_v3(num_classes=3, backbone="mobilenet", width=1 / 32, output_stride=32)
+    return models.deeplab_v3(num_classes=3, backbone="mobilenet", width=1 / 8, output_stride=32)
 
 
 @pytest.mark.parametrize("kind", ["keras", "run"])

@@ -208,7 +208,8 @@ def smaller_masks(path: Path, folder: Path) -> list[str]:
     overrides = ["model.width=0.03125", f"data.image_size=[{size},{size}]", "trainer.batch_size=4"]
     overrides += ["trainer.evaluation_batch_size=4"]
     if hasattr(config.data, "train_examples"):
-        overrides += [f"data.{part}_examples=4" for part in ("train", "validation", "test")]
+        # So many that each class has pixels, which weights of classes need.
+        overrides += ["data.train_examples=24", "data.validation_examples=4", "data.test_examples=4"]
     if hasattr(config.data, "radius"):
         overrides.append("data.radius=[6,9]")
     if getattr(config.data.augmentation.scale_crop, "size", None):
@@ -220,7 +221,7 @@ def smaller_masks(path: Path, folder: Path) -> list[str]:
                 mask[0] = config.data.void_value
                 write_image(folder / part / "images" / f"{index}.png", 24, 44, seed=index)
                 write_mask(folder / part / "masks" / f"{index}.png", mask)
-        overrides += [f"data.folder={folder}", f"data.cache_folder={folder}/cache"]
+        overrides += [f"data.folder={folder}", f"data.cache_folder={folder}/cache", "data.train_limit=null"]
     return overrides
 
 

@@ -7,6 +7,9 @@ VOCdevkit/VOC2012 in it:
     JPEGImages/<name>.jpg
     SegmentationClass/<name>.png                 palette; 255 is void: the borders of objects, and what is none
 
+The 10,582 images that most results train on have masks of SBD (Hariharan et al. 2011), converted to such PNGs: with
+`train_list: trainaug` and `train_masks: SegmentationClassAug`, as they are commonly laid beside the others.
+
 The masks of the test images are not published: `val.txt` is the test part, as most results have it.
 """
 
@@ -40,8 +43,12 @@ class VOC2012Config(MaskFilesConfig):
     """Height and width that every image is brought to."""
     resize: Literal["none", "pad", "crop", "stretch"] = "none"
     """As of other mask files."""
+    train_list: str = Field("train", pattern=r"^[\w.-]+$")
+    """File of ImageSets/Segmentation, without `.txt`."""
+    train_masks: str = Field("SegmentationClass", pattern=r"^[\w.-]+$")
+    """Folder of the masks of `train_list`."""
     validation_fraction: float = Field(0.05, ge=0, lt=1)
-    """Part of train.txt. With 0, validation uses the test part, as published results do."""
+    """Part of `train_list`. With 0, validation uses the test part, as published results do."""
 
 
 def build(config: VOC2012Config) -> DenseData:
@@ -51,7 +58,10 @@ def build(config: VOC2012Config) -> DenseData:
         UserError: for files that are missing or faulty.
     """
     folder = _found(Path(config.folder).expanduser().absolute())
-    parts = {"train": _listed(folder, "train"), "test": _listed(folder, "val")}
+    parts = {
+        "train": _listed(folder, config.train_list, config.train_masks),
+        "test": _listed(folder, "val", "SegmentationClass"),
+    }
     table = value_table(range(len(CLASS_NAMES)))
     reader = MaskReader(
         read=lambda path: read_mask(path, table),
@@ -81,14 +91,14 @@ def _found(folder: Path) -> Path:
     raise UserError(f"data.folder {folder} holds no VOC2012 with ImageSets/Segmentation. It is on {_SOURCE}.")
 
 
-def _listed(folder: Path, part: str) -> MaskedImages:
+def _listed(folder: Path, part: str, masks_folder: str) -> MaskedImages:
     listing = folder / "ImageSets" / "Segmentation" / f"{part}.txt"
     try:
         names = listing.read_text("utf-8").split()
     except OSError as error:
         raise UserError(f"cannot read {listing}: {error.strerror}. It is on {_SOURCE}.") from error
     images = [folder / "JPEGImages" / f"{name}.jpg" for name in names]
-    masks = [folder / "SegmentationClass" / f"{name}.png" for name in names]
+    masks = [folder / masks_folder / f"{name}.png" for name in names]
     missing = [path for path in [*images, *masks] if not path.is_file()]
     if missing:
         raise UserError(
