@@ -67,9 +67,9 @@ def test_parameters_by_hand():
     sizes = {"features": 2, "filters": (8, 16), "blocks": 1, "neighbors": 6, "hidden_units": 7}
     stages = (4 * 2 * 8 + 32) + (4 * 64 + 32) + (4 * 8 * 16 + 64) + (4 * 256 + 64)
     assert models.flex_classifier(5, **sizes, summary_units=0).count_params() == stages + (2 * 16 * 7 + 28) + 7 * 5 + 5
-    places = (16 + 3) * 6 + 24
+    places = ((8 + 3) * 6 + 24) + ((16 + 3) * 6 + 24)
     network = models.flex_classifier(5, **sizes, summary_units=6)
-    assert network.count_params() == stages + places + (2 * 6 * 7 + 28) + 7 * 5 + 5
+    assert network.count_params() == stages + places + (2 * 2 * 6 * 7 + 28) + 7 * 5 + 5
 
 
 def test_the_order_of_points_does_not_matter(network):

@@ -26,7 +26,7 @@ def flex_classifier(
     filters: Sequence[int] = (64, 128, 256),
     blocks: int = 1,
     neighbors: int = 9,
-    summary_units: int = 512,
+    summary_units: int = 256,
     hidden_units: int = 256,
     dropout: float = 0.0,
     points: int | None = None,
@@ -35,8 +35,9 @@ def flex_classifier(
 ) -> keras.Model:
     """Stages of flex-convolutions, pooling between them, the mean and maximum over points, and two dense layers.
 
-    Flex-convolutions see offsets alone. So a dense layer reads each point of the last stage together with its position,
-    before the mean and maximum are taken: where in the body a part is tells as much as the part.
+    Flex-convolutions see offsets alone. So a dense layer reads each point of a stage together with its position, before
+    the mean and maximum are taken: where in the body a part is tells as much as the part. The summaries of all stages
+    stand side by side, as in Wang et al. 2019, "Dynamic Graph CNN for Learning on Point Clouds", figure 3.
 
     Args:
         num_classes: Q, at least 2.
@@ -44,7 +45,8 @@ def flex_classifier(
         filters: of each stage; as many as there are levels.
         blocks: residual flex-convolutions of each stage, besides the one that changes the number of channels.
         neighbors: K.
-        summary_units: of the dense layer that reads each of the last points and its position; 0 for none.
+        summary_units: of the dense layer of each stage that reads its points and their positions; with 0 there is none,
+            and the last stage alone is summed up.
         hidden_units: of the dense layer before the last.
         dropout: share of its outputs that is dropped.
         points: N_0, or None for any number.
@@ -61,20 +63,23 @@ def flex_classifier(
     inputs = cloud_inputs(features, points)
     inputs |= pyramid_inputs(levels=len(filters), neighbors=neighbors, points=points, ratio=ratio)
     x, positions = inputs["features"], inputs["positions"]
+    read = []
     for level, width in enumerate(filters):
         x = flex_unit(x, positions, inputs[f"neighbors{level}"], width, name=f"stage{level}")
         for block in range(blocks):
             x = residual_flex_unit(x, positions, inputs[f"neighbors{level}"], name=f"stage{level}_{block}")
+        if summary_units:
+            placed = keras.layers.Concatenate(name=f"places{level}")([x, _in_body(positions)])
+            read.append(dense_unit(placed, summary_units, name=f"placed{level}"))
         if level + 1 < len(filters):
             pool = inputs[f"pool{level}"]
             positions = pooled_positions(positions, pool)
             x = FlexPooling(name=f"pool_{level}")([x, pool])
-    if summary_units:
-        x = keras.layers.Concatenate(name="places")([x, _in_body(positions)])
-        x = dense_unit(x, summary_units, name="placed")
-    x = keras.layers.Concatenate(name="summary")(
-        [keras.layers.GlobalMaxPooling1D(name="largest")(x), keras.layers.GlobalAveragePooling1D(name="average")(x)]
-    )
+    summaries = []
+    for index, points_of_stage in enumerate(read or [x]):
+        summaries.append(keras.layers.GlobalMaxPooling1D(name=f"largest{index}")(points_of_stage))
+        summaries.append(keras.layers.GlobalAveragePooling1D(name=f"average{index}")(points_of_stage))
+    x = keras.layers.Concatenate(name="summary")(summaries)
     x = dense_unit(x, hidden_units, name="hidden")
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="head")(x)

@@ -41,8 +41,8 @@ class FlexClassifierConfig(_FlexConfig):
     name: Literal["flex_classifier"]
     filters: Filters = Field((64, 128, 256), min_length=1)
     blocks: int = Field(1, ge=0)
-    summary_units: int = Field(512, ge=0)
-    """Of a dense layer of the last points and their positions; 0 for none."""
+    summary_units: int = Field(256, ge=0)
+    """Of each stage's dense layer of its points and their positions; 0: the last stage alone is summed up."""
     hidden_units: int = Field(256, ge=1)
 
 
