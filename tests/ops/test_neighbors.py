@@ -120,7 +120,7 @@ def test_the_grid_of_a_hundred_thousand_points_is_right_where_it_does_not_say_ot
     random = np.random.default_rng(0)
     flat = random.uniform(size=(100_000, 2))
     positions = np.stack([*flat.T, 0.1 * np.sin(5 * flat[:, 0])], axis=1).astype("float32")[None]
-    find = tf.function(search.knn_grid)(positions, 5, cell_size=0.01, capacity=24, chunk_size=2048)
+    find = tf.function(search.knn_grid)(positions, 5, cell_size=0.01, capacity=48, chunk_size=2048)
     found, overflow = np.asarray(find["neighbors"])[0], np.asarray(find["overflow"])[0]
     assert found.shape == (100_000, 5) and overflow.mean() < 0.02
     np.testing.assert_array_equal(found[~overflow], search.knn_host(positions[0], 5)[~overflow])
