@@ -1,42 +1,35 @@
 """Weights from elsewhere for the networks here: keras.applications, PyTorch state dicts, the TF Model Garden, runs.
 
 Nothing is unpickled: state dicts are read from .safetensors or .npz files. PyTorch's kernels (out, in, H, W) become
-Keras's (H, W, in, out). A bias in front of batch normalisation, as keras.applications' ResNet has it, is subtracted
-from the moving mean, which is the same function.
+Keras's (H, W, in, out).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import keras
 import numpy as np
 
-from tfdlcv.errors import UserError
 from tfdlcv.models import weight_names
+from tfdlcv.models.weight_assignment import (
+    HEAD_LAYERS,
+    ForeignLayer,
+    WeightsError,
+    assign,
+    flat_layers,
+    listed,
+    named_variables,
+    paired,
+    weighted_layers,
+)
 
 Head = Literal["load", "leave_out"]
-HEAD_LAYERS = ("logits", "auxiliary_4a", "auxiliary_4d")
-_OF_A_HEAD = re.compile(r"aux|head|fc\d?$|classifier|predictions|conv_preds|pre_logits|logits")  # Elsewhere.
-_NAMED = 8  # So many layers stand in a message.
 _BEST = "checkpoints/best.npz"  # Of a run's folder.
 _RUN_MARK = "__meta__"  # A member of a run's checkpoints.
-
-
-@dataclass(frozen=True)
-class ForeignLayer:
-    """Tensors of one layer elsewhere, named and laid out as Keras does: kernel, bias, gamma, beta, moving_…."""
-
-    name: str
-    tensors: Mapping[str, np.ndarray]
-
-
-class WeightsError(UserError):
-    """Weights that do not fit a network, with every tensor that does not."""
 
 
 def load_pretrained(network: keras.Model, path: str | Path, *, head: Head = "load") -> list[str]:
@@ -81,15 +74,15 @@ def load_keras(network: keras.Model, peer: keras.Model, *, head: Head = "load") 
     `padding="same"`. Its ResNetV2 takes them at the end of stages, which no network here does.
     """
     there = {
-        layer.name: ForeignLayer(layer.name, {name: np.asarray(v) for name, v in _named_variables(layer).items()})
-        for layer in _flat_layers(peer)
+        layer.name: ForeignLayer(layer.name, {name: np.asarray(v) for name, v in named_variables(layer).items()})
+        for layer in flat_layers(peer)
         if layer.weights
     }
-    here = _weighted_layers(network)
+    here = weighted_layers(network)
     source = f"the Keras model {peer.name}"
     names = {label: _translated(here, rules) for label, rules in weight_names.KERAS.items()}
     chosen = _best_names({"tfdlcv": {name: name for name in here}, **names}, there, head, source=source)
-    return _assign(network, _pairs(chosen, there, source), source)
+    return assign(network, paired(chosen, there, source), source)
 
 
 def load_state_dict(
@@ -107,16 +100,16 @@ def load_state_dict(
         if kind != "num_batches_tracked":
             name, value = _torch_tensor(kind, np.asarray(tensor), is_norm=f"{prefix}.running_mean" in tensors)
             there.setdefault(prefix, ForeignLayer(prefix, {})).tensors[name] = value
-    here = _weighted_layers(network)
+    here = weighted_layers(network)
     candidates = {label: _translated(here, rules) for label, rules in weight_names.STATE_DICTS.items()}
     in_sequence = weight_names.sequences(list(here), list(there))
     if in_sequence:
         candidates["torchvision/timm AlexNet or VGG"] = in_sequence
     chosen = _best_names(candidates, there, head, source=source)
-    pairs = _pairs(chosen, there, source)
+    pairs = paired(chosen, there, source)
     if "fc6" in pairs:
         pairs["fc6"] = _flattened_rows_last(network, pairs["fc6"])
-    return _assign(network, pairs, source)
+    return assign(network, pairs, source)
 
 
 def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Head = "load") -> list[str]:
@@ -136,7 +129,7 @@ def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Hea
     except tf.errors.OpError as error:
         raise WeightsError(f"{prefix} cannot be read as a checkpoint: {error.message}") from None
     there = _model_garden_layers(reader)
-    here = _weighted_layers(network)
+    here = weighted_layers(network)
     units = [name for name in here if re.fullmatch(r"stage\d_unit\d+_conv1", name)]
     names = {"stem_conv": "stem/conv", "stem_norm": "stem/norm", "logits": "head"}
     for place, unit in enumerate(unit.removesuffix("_conv1") for unit in units):
@@ -144,16 +137,16 @@ def load_model_garden(network: keras.Model, checkpoint: str | Path, *, head: Hea
         names |= {f"{unit}_shortcut_conv": f"unit{place}/_shortcut", f"{unit}_shortcut_norm": f"unit{place}/_norm0"}
     names = {layer: names.get(layer) for layer in here}
     chosen = _best_names({"Model Garden ResNet": names}, there, head, source=prefix)
-    return _assign(network, _pairs(chosen, there, prefix), prefix)
+    return assign(network, paired(chosen, there, prefix), prefix)
 
 
 def _load_run(network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: Head, source: str) -> list[str]:
     """Weights of a run's network, of which `network/<place>.<layer>.<variable>` are the names; their averages, where
     the run kept such, stand in the same order."""
-    here = _weighted_layers(network)
+    here = weighted_layers(network)
     there = _layers_of_run(tensors, here)
     names = {"a run of tfdlcv": {name: name for name in here}}
-    return _assign(network, _pairs(_best_names(names, there, head, source=source), there, source), source)
+    return assign(network, paired(_best_names(names, there, head, source=source), there, source), source)
 
 
 def _layers_of_run(
@@ -189,16 +182,16 @@ def load_shared(network: keras.Model, run: str | Path) -> list[str]:
     tensors = read_state_dict(path)
     if _RUN_MARK not in tensors:
         raise WeightsError(f"{path} is no checkpoint of a run")
-    here = _weighted_layers(network)
+    here = weighted_layers(network)
     there = _layers_of_run(tensors, here)
     shared = {}
     for name, layer in here.items():
-        own = {variable: tuple(value.shape) for variable, value in _named_variables(layer).items()}
+        own = {variable: tuple(value.shape) for variable, value in named_variables(layer).items()}
         if name in there and own == {key: tensor.shape for key, tensor in there[name].tensors.items()}:
             shared[name] = there[name]
     if not shared:
-        raise WeightsError(f"{path} has no layer that {network.name} has, too. It has: {_listed([*there])}")
-    return _assign(network, shared, str(path))
+        raise WeightsError(f"{path} has no layer that {network.name} has, too. It has: {listed([*there])}")
+    return assign(network, shared, str(path))
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
@@ -220,37 +213,9 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} cannot be read: {error}") from error
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _require(path: Path):
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
-
-
-def _flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Layers in order, with those of nested models in place of these."""
-    return [
-        inner
-        for layer in model.layers
-        for inner in (_flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
-    ]
-
-
-def _weighted_layers(network: keras.Model) -> dict[str, keras.layers.Layer]:
-    return {layer.name: layer for layer in _flat_layers(network) if layer.weights}
-
-
-def _named_variables(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """By their names; those of layers inside of it with these in front: `point_conv.kernel`."""
-    found = {}
-    for variable in layer.weights:
-        parts = variable.path.split("/")
-        inside = parts[parts.index(layer.name) + 1 :] if layer.name in parts else [variable.name]
-        found[".".join(inside)] = variable
-    return found
 
 
 def _translated(layers, rules: weight_names.Rules) -> dict[str, str | None]:
@@ -279,109 +244,15 @@ def _best_names(candidates, there, head: Head, *, source: str) -> dict[str, str 
     if not found(names):
         known = ", ".join(candidates)
         raise WeightsError(
-            f"no layer of {source} is named as in one of the known layouts ({known}). It has: {_listed([*there])}"
+            f"no layer of {source} is named as in one of the known layouts ({known}). It has: {listed([*there])}"
         )
     return {layer: name for layer, name in names.items() if head == "load" or layer not in HEAD_LAYERS}
-
-
-def _pairs(names, there, source: str) -> dict[str, ForeignLayer]:
-    """Layers here with those there; an error for every one that has no partner."""
-    missing = [f"{layer} ({name or 'of no known name'})" for layer, name in names.items() if name not in there]
-    used = set(names.values())
-    # Without a head that stays out, and auxiliary heads that this network does not have.
-    spare = [name for name in there if name not in used and not _OF_A_HEAD.match(name)]
-    if missing or spare:
-        faults = []
-        if missing:
-            faults.append(f"layers that {source} lacks: {_listed(missing)}")
-        if spare:
-            faults.append(f"layers of {source} that the network lacks: {_listed(spare)}")
-        raise WeightsError("; ".join(faults))
-    return {layer: there[name] for layer, name in names.items()}
-
-
-def _assign(network: keras.Model, pairs: Mapping[str, ForeignLayer], source: str) -> list[str]:
-    """Sets all weights of the pairs, or none and raises an error with every tensor that does not fit."""
-    here = _weighted_layers(network)
-    biases_of_norms = _biases_before_norms(network, pairs)
-    values, faults = [], []
-    for name, foreign in pairs.items():
-        tensors = dict(foreign.tensors)
-        if name in biases_of_norms and "moving_mean" in tensors:
-            tensors["moving_mean"] = tensors["moving_mean"] - biases_of_norms[name]
-        own = _named_variables(here[name])
-        extra = [t for t in tensors if t not in own and not (t == "bias" and name in _convolutions_before(network))]
-        faults += [f"{t} {tensors[t].shape} of {foreign.name} has no place in {name}" for t in extra]
-        for label, variable in own.items():
-            tensor = tensors.get(label)
-            if tensor is None:
-                faults.append(f"{label} {tuple(variable.shape)} of {name} is missing in {foreign.name}")
-                continue
-            tensor = _reshaped(tensor, variable)
-            if tensor.shape != tuple(variable.shape):
-                faults.append(
-                    f"{label} {tuple(variable.shape)} of {name} and {label} {tensor.shape} of "
-                    f"{foreign.name} differ in shape{_hint(name, tuple(variable.shape), tensor.shape)}"
-                )
-            values.append((variable, tensor))
-    if faults:
-        raise WeightsError("\n".join([f"{source} does not fit the network {network.name}:", *faults]))
-    for variable, tensor in values:
-        variable.assign(tensor.astype(variable.dtype))
-    return list(pairs)
-
-
-def _hint(layer: str, here: tuple[int, ...], there: tuple[int, ...]) -> str:
-    """What the user may do about two shapes that differ."""
-    if layer in HEAD_LAYERS:
-        return (
-            f": the network has {here[-1]} classes, the weights {there[-1]}; model.pretrained_head: leave_out would "
-            "train a new one"
-        )
-    if len(here) == len(there) == 4 and here[3] == there[3] and {here[2], there[2]} == {1, 3}:
-        return f": the weights are for images of {there[2]} channel{'s' * (there[2] > 1)}, see data.channels"
-    return ""
-
-
-def _convolutions_before(network: keras.Model) -> dict[str, str]:
-    """Convolutions without bias -> the normalisation that follows each."""
-    pairs = {}
-    for layer in _flat_layers(network):
-        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)) or layer.use_bias:
-            continue
-        followers = [node.operation for node in layer._outbound_nodes]
-        norms = [f.name for f in followers if isinstance(f, keras.layers.BatchNormalization)]
-        if norms:
-            pairs[layer.name] = norms[0]
-    return pairs
-
-
-def _biases_before_norms(network: keras.Model, pairs: Mapping[str, ForeignLayer]) -> dict[str, np.ndarray]:
-    """Normalisation -> the bias that the weights have in front of it and the network has not."""
-    return {
-        norm: pairs[convolution].tensors["bias"]
-        for convolution, norm in _convolutions_before(network).items()
-        if convolution in pairs and "bias" in pairs[convolution].tensors
-    }
-
-
-def _reshaped(tensor: np.ndarray, variable) -> np.ndarray:
-    """A dense kernel may come as a 1 x 1 convolution, or as timm's over the last maps, or be one here; a depthwise one
-    may come transposed."""
-    shape = tuple(variable.shape)
-    if len(shape) == 4 and tensor.ndim == 2 and tensor.shape == (np.prod(shape[:3]), shape[3]):
-        return tensor.reshape(shape)
-    if len(shape) == 2 and tensor.ndim == 4 and (np.prod(tensor.shape[:3]), tensor.shape[3]) == shape:
-        return tensor.reshape(shape)
-    if len(shape) == 4 and tensor.ndim == 4 and shape[3] == 1 and tensor.shape == (*shape[:2], 1, shape[2]):
-        return tensor.transpose((0, 1, 3, 2))
-    return tensor
 
 
 def _flattened_rows_last(network: keras.Model, foreign: ForeignLayer) -> ForeignLayer:
     """A dense kernel for (C, H, W) maps as one for (H, W, C)."""
     kernel = foreign.tensors["kernel"]
-    flatten = next((layer for layer in _flat_layers(network) if layer.name == "flatten"), None)
+    flatten = next((layer for layer in flat_layers(network) if layer.name == "flatten"), None)
     # Without one, fc6 is a convolution over as many rows and columns.
     maps = network.get_layer("fc6").kernel.shape[:3] if flatten is None else flatten.input.shape[1:]
     if kernel.ndim != 2 or kernel.shape[0] != np.prod(maps):
