@@ -8,28 +8,23 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from tfdlcv.data.digits import Digits8x8, ImagesInMemory, Mnist, Mnist5k
+from tfdlcv.data.digit_sources import DigitsOfSource
 from tfdlcv.data.noise import NoiseConfig
 
 if TYPE_CHECKING:  # A config is checked before TensorFlow is imported.
     from tfdlcv.data.pipeline import Datasets, Split
 
 
-class NoisyDigits(ImagesInMemory):
+class NoisyDigits(DigitsOfSource):
     """Digits, with noise or, for a plain autoencoder, without."""
 
     name: Literal["noisy_digits"]
-    source: Literal["mnist5k", "digits8x8", "mnist"] = "mnist5k"
-    folder: str | None = Field(None, min_length=1)
-    """Of the source mnist: where its IDX files are."""
     noise: NoiseConfig | None = None
 
     @model_validator(mode="after")
     def _sections_fit(self):
-        if (self.source == "mnist") != (self.folder is not None):
-            raise ValueError(f"folder ({self.folder}) belongs to source mnist alone, which needs it")
         augmentation = self.augmentation
         if augmentation.mixup_alpha or augmentation.cutmix_alpha:
             raise ValueError(
@@ -52,7 +47,7 @@ def build(config: NoisyDigits) -> Datasets:
     from tfdlcv.data.noise import draw_noise, with_fixed_noise, without_noise
     from tfdlcv.data.pipeline import Datasets
 
-    data = digits.build(_source(config))
+    data = digits.build(config.digits_config())
     change = build_augmentation(config.augmentation, len(data.class_names), data.image_shape)
     draw = None if config.noise is None else draw_noise(config.noise)
 
@@ -75,14 +70,3 @@ def build(config: NoisyDigits) -> Datasets:
     test = split_of(data.test, "test") if config.validation_fraction else validation
     facts = {"image_shape": list(data.image_shape)}
     return Datasets(split_of(data.train, "train"), validation, test, facts, augment)
-
-
-def _source(config: NoisyDigits) -> Mnist5k | Digits8x8 | Mnist:
-    options = {name: getattr(config, name) for name in ImagesInMemory.model_fields}
-    match config.source:
-        case "mnist5k":
-            return Mnist5k(name="mnist5k", **options)
-        case "digits8x8":
-            return Digits8x8(name="digits8x8", **options)
-        case "mnist":
-            return Mnist(name="mnist", folder=config.folder, **options)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tfdlcv.data.digits import Digits8x8, ImagesInMemory, Mnist, Mnist5k
+from tfdlcv.data.digit_sources import DigitsOfSource
 from tfdlcv.data.valued_images import ValuedImages, ValueFacts, check_range, with_values
 
 if TYPE_CHECKING:  # A config is checked before TensorFlow is imported.
@@ -27,13 +27,10 @@ if TYPE_CHECKING:  # A config is checked before TensorFlow is imported.
 _BLOCK = 4096  # Images that are turned at a time.
 
 
-class RotatedDigits(ImagesInMemory):
+class RotatedDigits(DigitsOfSource):
     """Digits, turned; the angle is the value."""
 
     name: Literal["rotated_digits"]
-    source: Literal["mnist5k", "digits8x8", "mnist"] = "mnist5k"
-    folder: str | None = Field(None, min_length=1)
-    """Of the source mnist: where its IDX files are."""
     degrees: tuple[float, float] = (0.0, 180.0)
     """The range of the angles."""
     redraw: bool = True
@@ -49,8 +46,6 @@ class RotatedDigits(ImagesInMemory):
             raise ValueError(f"degrees {error}") from None
         if self.degrees[1] - self.degrees[0] > 360:
             raise ValueError(f"degrees must span 360 at most, not {list(self.degrees)}")
-        if (self.source == "mnist") != (self.folder is not None):
-            raise ValueError(f"folder ({self.folder}) belongs to source mnist alone, which needs it")
         augmentation = self.augmentation
         if augmentation.rotation_degrees or augmentation.flip != "none":
             raise ValueError(
@@ -68,7 +63,7 @@ def build(config: RotatedDigits) -> ValuedImages:
     """
     from tfdlcv.data import digits
 
-    data = digits.build(_source(config))
+    data = digits.build(config.digits_config())
     lower, upper = config.degrees
 
     def turned(split: Split, part: int) -> Split:
@@ -103,17 +98,6 @@ def rotate(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
     maps = affine.rotation(tf.cast(degrees, tf.float32), height=height, width=width)
     turned = affine.resample(tf.cast(images, tf.float32), maps, "constant")
     return tf.cast(tf.round(turned), tf.uint8)
-
-
-def _source(config: RotatedDigits) -> Mnist5k | Digits8x8 | Mnist:
-    options = {name: getattr(config, name) for name in ImagesInMemory.model_fields}
-    match config.source:
-        case "mnist5k":
-            return Mnist5k(name="mnist5k", **options)
-        case "digits8x8":
-            return Digits8x8(name="digits8x8", **options)
-        case "mnist":
-            return Mnist(name="mnist", folder=config.folder, **options)
 
 
 def _turned_split(split: Split, angles: np.ndarray) -> Split:
