@@ -105,7 +105,17 @@ def make_tensorflow(contender: str, network: str, precision: str, *, batch_size:
 
         trainer, batches = Task(model, losses=losses, xla=on_gpu), resident({"image": image, "label": label})
         trainer.compile(optimizer)
-    call = tf.function(lambda image: model(image, training=False), autograph=False, jit_compile=on_gpu)
+    return tensorflow_contender(
+        model, lambda steps: trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0), image
+    )
+
+
+def tensorflow_contender(network, fit: Callable[[int], None], image) -> Contender:
+    """Training by `fit`, inference in a `tf.function`, which XLA compiles on a GPU."""
+    import tensorflow as tf
+
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    call = tf.function(lambda image: network(image, training=False), autograph=False, jit_compile=on_gpu)
     image = tf.constant(image)
 
     def infer(batches):
@@ -113,12 +123,7 @@ def make_tensorflow(contender: str, network: str, precision: str, *, batch_size:
             logits = call(image)
         logits.numpy()  # Waits for the GPU.
 
-    return Contender(
-        train=lambda steps: trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0),
-        infer=infer,
-        trainable_parameters=count(model.trainable_variables),
-        device="gpu" if on_gpu else "cpu",
-    )
+    return Contender(fit, infer, count(network.trainable_variables), "gpu" if on_gpu else "cpu")
 
 
 def make_jax(contender: str, network: str, precision: str, *, batch_size: int, image_size: int, seed: int):
@@ -170,7 +175,6 @@ def make_torch(contender: str, network: str, precision: str, *, batch_size: int,
     import torch
 
     torch.manual_seed(seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     library, name = NETWORKS[network]["torch"]
     if library == "timm":
         import timm
@@ -180,10 +184,18 @@ def make_torch(contender: str, network: str, precision: str, *, batch_size: int,
         import torchvision
 
         model = getattr(torchvision.models, name)(weights=None, num_classes=NUM_CLASSES)
+    return torch_contender(model, random_batch(batch_size, image_size, seed), precision)
+
+
+def torch_contender(model, batch: tuple[np.ndarray, np.ndarray], precision: str) -> Contender:
+    """SGD with momentum on the cross-entropy of `batch`, images (N, H, W, 3) and class numbers (N, ...)."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device, memory_format=torch.channels_last)
     trainable_parameters = count(model.parameters())
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
-    image, label = map(torch.from_numpy, random_batch(batch_size, image_size, seed))
+    image, label = map(torch.from_numpy, batch)
     image = image.permute(0, 3, 1, 2).to(device, memory_format=torch.channels_last)
     label = label.to(device).long()
     call = torch.compile(model) if device == "cuda" else model
@@ -195,7 +207,7 @@ def make_torch(contender: str, network: str, precision: str, *, batch_size: int,
         model.train()
         for _ in range(steps):
             with autocast():
-                loss = torch.nn.functional.cross_entropy(call(image), label)
+                loss = torch.nn.functional.cross_entropy(call(image).float(), label)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.classification_contenders import LEARNING_RATE, MOMENTUM, Contender
-from benchmarks.train_step_contenders import count, resident
+from benchmarks.classification_contenders import LEARNING_RATE, MOMENTUM, tensorflow_contender, torch_contender
+from benchmarks.train_step_contenders import resident
 
 # DeepLabV3 at output stride 8, and at 32, the only one at which KerasHub's own networks can have it.
 NETWORKS = ("unet", "deeplab_v3", "deeplab_v3_stride32")
@@ -32,22 +32,6 @@ def set_precision(precision: str, seed: int):
 
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
-
-
-def tensorflow_contender(network, fit: Callable[[int], None], image) -> Contender:
-    """Training by `fit`, inference in a `tf.function`, which XLA compiles on a GPU."""
-    import tensorflow as tf
-
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    call = tf.function(lambda image: network(image, training=False), jit_compile=on_gpu)
-    image = tf.constant(image)
-
-    def infer(batches):
-        for _ in range(batches):
-            logits = call(image)
-        logits.numpy()  # Waits for the GPU.
-
-    return Contender(fit, infer, count(network.trainable_variables), "gpu" if on_gpu else "cpu")
 
 
 def make_tfdlcv(network: str, precision: str, *, batch_size: int, image_size: int, width: float, seed: int):
@@ -165,37 +149,8 @@ def make_torch(network: str, precision: str, *, batch_size: int, image_size: int
     import torch
 
     torch.manual_seed(seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = torch_unet(width) if network == "unet" else torchvision_deeplab()
-    model = model.to(device, memory_format=torch.channels_last)
-    trainable_parameters = count(model.parameters())
-    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM)
-    image, mask = map(torch.from_numpy, random_batch(batch_size, image_size, seed))
-    image = image.permute(0, 3, 1, 2).to(device, memory_format=torch.channels_last)
-    mask = mask.to(device).long()
-    call = torch.compile(model) if device == "cuda" else model
-
-    def autocast():
-        return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
-
-    def train(steps):
-        model.train()
-        for _ in range(steps):
-            with autocast():
-                loss = torch.nn.functional.cross_entropy(call(image).float(), mask)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        loss.item()  # Waits for the GPU.
-
-    def infer(batches):
-        model.eval()
-        with torch.inference_mode(), autocast():
-            for _ in range(batches):
-                logits = call(image)
-            logits.sum().item()
-
-    return Contender(train, infer, trainable_parameters, device)
+    return torch_contender(model, random_batch(batch_size, image_size, seed), precision)
 
 
 def torchvision_deeplab():
