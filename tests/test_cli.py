@@ -151,15 +151,18 @@ def test_train_hands_over_the_checked_config(toy_run, command):
 def test_evaluate_prints_the_metrics(toy_run, command):
     from tfdlcv.training import run
 
-    run.evaluate.return_value = {"loss": 0.25, "accuracy": 0.98765432}
-    assert command("evaluate", toy_run, "--split", "validation") == (0, "loss      0.25\naccuracy  0.987654\n", "")
+    scores, shown = {"loss": 0.25, "accuracy": 0.98765432}, "loss      0.25\naccuracy  0.987654\n"
+    run.evaluate.return_value = mock.Mock(scores=scores, class_table=None)
+    assert command("evaluate", toy_run, "--split", "validation") == (0, shown, "")
     run.evaluate.assert_called_once_with(toy_run, split="validation", overrides=[])
+    run.evaluate.return_value = mock.Mock(scores=scores, class_table="a table")
+    assert command("evaluate", toy_run) == (0, f"{shown}\na table\n", "")
 
 
 def test_evaluate_takes_overrides(toy_run, command):
     from tfdlcv.training import run
 
-    run.evaluate.return_value = {}
+    run.evaluate.return_value = mock.Mock(scores={}, class_table=None)
     assert command("evaluate", toy_run, "data.batch_size=4")[0] == 0
     run.evaluate.assert_called_once_with(toy_run, split="test", overrides=["data.batch_size=4"])
     status, _, errors = command("evaluate", toy_run, "data.batch_sizes=4")

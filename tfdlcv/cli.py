@@ -140,10 +140,12 @@ def evaluate(
     with _tensorflow("Interrupted."):
         from tfdlcv.training import run
 
-        metrics = run.evaluate(run_dir, split=split.value, overrides=overrides)
-    width = max((len(name) for name in metrics), default=0)
-    for name, value in metrics.items():
+        found = run.evaluate(run_dir, split=split.value, overrides=overrides)
+    width = max((len(name) for name in found.scores), default=0)
+    for name, value in found.scores.items():
         typer.echo(f"{name:{width}}  {value:.6g}")
+    if found.class_table:
+        typer.echo(f"\n{found.class_table}")
 
 
 @app.command()

@@ -73,7 +73,7 @@ def test_without_any_pixel():
 def test_the_table_of_classes():
     matrix = [[3, 1, 0], [1, 1, 0], [0, 0, 0]]
     lines = class_table(np.array(matrix), ("background", "disk", "ring")).splitlines()
-    assert lines[0].split() == ["pixels", "accuracy", "precision", "IoU"]
+    assert lines[0].split() == ["count", "accuracy", "precision", "IoU"]
     assert lines[1].split() == ["background", "4", "0.7500", "0.7500", "0.6000"]
     assert lines[2].split() == ["disk", "2", "0.5000", "0.5000", "0.3333"]
     assert lines[3].split() == ["ring", "0", "-", "-", "-"]

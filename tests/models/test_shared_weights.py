@@ -56,3 +56,16 @@ def test_what_shares_nothing_or_is_no_run(run_dir, tmp_path):
         weights.load_shared(network_of(first=4), tmp_path / "other.npz")
     with pytest.raises(weights.WeightsError, match="no such file"):
         weights.load_shared(network_of(first=4), tmp_path / "nowhere")
+
+
+def test_layers_whose_names_a_checkpoint_shortens_are_told_apart_by_their_order(tmp_path):
+    arrays = {f"network/{index:04d}.unit.{name}": np.full(shape, index) for index, (name, shape) in enumerate(
+        [("kernel", (3, 4)), ("bias", (4,)), ("kernel", (4, 4)), ("bias", (4,))])}  # fmt: skip
+    (tmp_path / "checkpoints").mkdir()
+    np.savez(tmp_path / "checkpoints" / "best.npz", __meta__=np.array(0), **{k: v * 1.0 for k, v in arrays.items()})
+    network = network_of(unit_0=4, unit_1=4)
+    assert weights.load_pretrained(network, tmp_path) == ["unit_0", "unit_1"]
+    for index, variable in enumerate(network.weights):
+        np.testing.assert_array_equal(variable, np.full(variable.shape, index))
+    with pytest.raises(weights.WeightsError):
+        weights.load_pretrained(network_of(unit_0=5, unit_1=4), tmp_path)

@@ -83,7 +83,7 @@ def test_two_workers_train_as_one_device_does(tmp_path, xla):
         assert worker.wait(timeout=150) == 0, (tmp_path / f"worker{index}.log").read_text()
     names = ("loss", "accuracy", "gradient_norm", "val_loss", "val_accuracy", "val_expected_calibration_error")
     np.testing.assert_allclose(columns(tmp_path / "workers", *names), columns(tmp_path / "one", *names), rtol=1e-5)
-    assert run.evaluate(tmp_path / "workers", overrides=["trainer.strategy=one_device"])["accuracy"] > 0.7
+    assert run.evaluate(tmp_path / "workers", overrides=["trainer.strategy=one_device"]).scores["accuracy"] > 0.7
     # Only the chief writes and reports.
     assert "Epoch 1/3" in (tmp_path / "worker0.log").read_text()
     assert "Epoch" not in (tmp_path / "worker1.log").read_text()

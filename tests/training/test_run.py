@@ -59,8 +59,12 @@ def test_a_finished_run_says_so_and_trains_no_more(finished, capsys):
 
 def test_evaluate_gives_the_test_metrics_again(finished):
     run_dir, _, results = finished
-    assert run.evaluate(run_dir) == pytest.approx(results["test"], rel=1e-6)
-    assert run.evaluate(run_dir, "train")["accuracy"] > 0.7
+    assert run.evaluate(run_dir).scores == pytest.approx(results["test"], rel=1e-6)
+    found = run.evaluate(run_dir, "train")
+    assert found.scores["accuracy"] > 0.7
+    *classes, mean = found.class_table.splitlines()[1:]
+    assert [line.split()[0] for line in classes] == json.loads((run_dir / "dataset.json").read_text())["class_names"]
+    assert float(mean.split()[2]) == pytest.approx(found.scores["accuracy"], abs=0.2)  # The mean of the classes'.
     with pytest.raises(UserError, match="no split 'dev'"):
         run.evaluate(run_dir, "dev")
 
@@ -158,7 +162,7 @@ def test_without_a_readable_best_checkpoint_the_last_epoch_takes_its_place(tmp_p
     results = run.train(config)
     assert f"There is no best checkpoint ({best}: " in capsys.readouterr().out
     assert results["best_epoch"] == 2 and results["validation"]["epoch"] == 2
-    assert run.evaluate(tmp_path / "run") == pytest.approx(results["test"], rel=1e-6)
+    assert run.evaluate(tmp_path / "run").scores == pytest.approx(results["test"], rel=1e-6)
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
@@ -265,7 +269,7 @@ def test_mixed_precision_with_two_replicas_ema_and_accumulation(tmp_path, plain_
     ]
     results = run.train(tiny_config(tmp_path / "run", *overrides))
     assert results["test"]["accuracy"] > 0.6
-    assert run.evaluate(tmp_path / "run") == pytest.approx(results["test"], rel=1e-4)
+    assert run.evaluate(tmp_path / "run").scores == pytest.approx(results["test"], rel=1e-4)
     assert tf.keras.config.dtype_policy().name == "float32"
 
 

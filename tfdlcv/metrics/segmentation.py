@@ -76,7 +76,7 @@ def confusion_scores(matrix: np.ndarray) -> dict[str, float]:
 
 
 def class_table(matrix: np.ndarray, class_names: Sequence[str] = ()) -> str:
-    """A line for each class, with its pixels, accuracy, precision and intersection over union, and one of the means.
+    """A line for each class, with how many are of it, accuracy, precision and intersection over union; then the means.
 
     Args:
         matrix: confusion matrix (K, K), rows are true classes.
@@ -92,10 +92,10 @@ def class_table(matrix: np.ndarray, class_names: Sequence[str] = ()) -> str:
         "IoU": np.asarray(per_class_iou(matrix)),
     }
     width = max(len(name) for name in (*names, "mean"))
-    lines = [" ".join([" " * width, f"{'pixels':>12}", *(f"{column:>9}" for column in columns)])]
+    lines = [" ".join([" " * width, f"{'count':>12}", *(f"{column:>9}" for column in columns)])]
     rows = [(name, matrix[k].sum(), [values[k] for values in columns.values()]) for k, name in enumerate(names)]
     means = [values[~np.isnan(values)].mean() if not np.isnan(values).all() else np.nan for values in columns.values()]
-    for name, pixels, shares in [*rows, ("mean", matrix.sum(), means)]:
+    for name, count, shares in [*rows, ("mean", matrix.sum(), means)]:
         cells = ("-" if np.isnan(share) else f"{share:.4f}" for share in shares)
-        lines.append(" ".join([name.ljust(width), f"{pixels:12,.0f}", *(f"{cell:>9}" for cell in cells)]))
+        lines.append(" ".join([name.ljust(width), f"{count:12,.0f}", *(f"{cell:>9}" for cell in cells)]))
     return "\n".join(lines)

@@ -121,6 +121,13 @@ KERAS: dict[str, Rules] = {
 }
 
 
+def name_in_checkpoints(variable) -> str:
+    """The name of a variable in a run's checkpoints, behind its number there. Keras numbers layers by how many the
+    process has made before (`conv2d_7`), which says nothing in another process, so such numbers are left out; layers
+    whose names differ in nothing else, `down0_0_flex` and `down0_1_flex`, share a name."""
+    return re.sub(r"_\d+(?=/|_|$)", "", variable.path).replace("/", ".")
+
+
 def translate(layer: str, rules: Rules) -> str | None:
     """The name there of the layer `layer` here; None if no rule knows it."""
     for pattern, replacement in rules:

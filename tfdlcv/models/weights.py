@@ -144,24 +144,44 @@ def _load_run(network: keras.Model, tensors: Mapping[str, np.ndarray], *, head: 
     """Weights of a run's network, of which `network/<place>.<layer>.<variable>` are the names; their averages, where
     the run kept such, stand in the same order."""
     here = weighted_layers(network)
-    there = _layers_of_run(tensors, here)
+    there = _layers_of_run(tensors, network)
     names = {"a run of tfdlcv": {name: name for name in here}}
     return assign(network, paired(_best_names(names, there, head, source=source), there, source), source)
 
 
-def _layers_of_run(
-    tensors: Mapping[str, np.ndarray], here: Mapping[str, keras.layers.Layer]
-) -> dict[str, ForeignLayer]:
+def _layers_of_run(tensors: Mapping[str, np.ndarray], network: keras.Model) -> dict[str, ForeignLayer]:
+    here = weighted_layers(network)
     there: dict[str, ForeignLayer] = {}
     own = [key for key in tensors if key.startswith("network/") and tensors[key].dtype.kind == "f"]
     averages = [tensors[key] for key in tensors if key.startswith("average/")] or [tensors[key] for key in own]
+    places = _places_in_order(own, averages, network)
     for key, tensor in zip(own, averages, strict=True):
-        _, *parts = key.split(".")
-        # Of a layer with layers inside, the outer one's name comes first.
-        place = next((place for place, part in enumerate(parts) if part in here), len(parts) - 2)
-        layer, variable = parts[place], ".".join(parts[place + 1 :])
+        if key in places:
+            layer, variable = places[key]
+        else:
+            _, *parts = key.split(".")
+            # Of a layer with layers inside, the outer one's name comes first.
+            place = next((place for place, part in enumerate(parts) if part in here), len(parts) - 2)
+            layer, variable = parts[place], ".".join(parts[place + 1 :])
         there.setdefault(layer, ForeignLayer(layer, {})).tensors[variable] = tensor
     return there
+
+
+def _places_in_order(keys, tensors, network: keras.Model) -> dict[str, tuple[str, str]]:
+    """Key -> layer and variable, where the run's network has the variables of this one in this order; else none.
+
+    Checkpoints shorten names: those of some layers tell them apart by their order alone.
+    """
+    variables = [v for v in network.variables if v.dtype.startswith(("float", "bfloat"))]
+    there = [(key.partition(".")[2], tensor.shape) for key, tensor in zip(keys, tensors, strict=True)]
+    if there != [(weight_names.name_in_checkpoints(v), tuple(v.shape)) for v in variables]:
+        return {}
+    places = {
+        id(variable): (name, label)
+        for name, layer in weighted_layers(network).items()
+        for label, variable in named_variables(layer).items()
+    }
+    return {key: places[id(variable)] for key, variable in zip(keys, variables, strict=True)}
 
 
 def load_shared(network: keras.Model, run: str | Path) -> list[str]:
@@ -183,7 +203,7 @@ def load_shared(network: keras.Model, run: str | Path) -> list[str]:
     if _RUN_MARK not in tensors:
         raise WeightsError(f"{path} is no checkpoint of a run")
     here = weighted_layers(network)
-    there = _layers_of_run(tensors, here)
+    there = _layers_of_run(tensors, network)
     shared = {}
     for name, layer in here.items():
         own = {variable: tuple(value.shape) for variable, value in named_variables(layer).items()}

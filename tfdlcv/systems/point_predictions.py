@@ -18,6 +18,7 @@ from tfdlcv.data.point_clouds import prepare
 from tfdlcv.data.pyramid import PyramidSpec, build_pyramid, spatial_order
 from tfdlcv.data.volumes import VolumeSpec, volume_arrays
 from tfdlcv.errors import UserError
+from tfdlcv.systems.cloud_logits import logits_function
 from tfdlcv.systems.point_networks import FlexUnetConfig
 
 if TYPE_CHECKING:
@@ -160,20 +161,10 @@ class Segmenter:
         block_points: int = BLOCK_POINTS,
         thin: bool = True,
     ):
-        import tensorflow as tf
-
         self.facts, self.spec, self.model = facts, spec, model
         self.block_points = block_points
         self.thin = thin
-        specs = {
-            tensor.name: tf.TensorSpec(tensor.shape, str(tensor.dtype), name=tensor.name) for tensor in network.inputs
-        }
-
-        @tf.function(input_signature=[specs], autograph=False)
-        def logits_of(inputs):
-            return tf.cast(network(inputs, training=False), tf.float32)
-
-        self._logits_of: Callable = logits_of
+        self._logits_of = logits_function(network)
 
     def segment(self, cloud: Cloud, source: str = "cloud") -> dict[str, Any]:
         """-> `label` (N,) int32, `probability` (N,) float32 of it, `seconds` of each part of the work."""
@@ -225,8 +216,7 @@ class Segmenter:
             yield block.wanted, logits[block.places]
 
     def _logits(self, positions, features, pyramid) -> np.ndarray:
-        inputs = {"positions": positions, "features": features, **pyramid}
-        return self._logits_of({name: values[None] for name, values in inputs.items()})[0].numpy()
+        return self._logits_of({"positions": positions, "features": features, **pyramid})
 
     def _thinned(self, positions: np.ndarray) -> np.ndarray | None:
         """Indices of the points that stay, one in each cell of a grid; None where all do."""

@@ -87,7 +87,7 @@ class DeepLabV3Config(NormalizedNetworkConfig, DensePretraining):
         "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "wide_resnet50", "densenet121",
         "mobilenet",
     ] = "resnet50"  # fmt: skip
-    output_stride: Literal[8, 16, 32] = 16
+    output_stride: Literal[4, 8, 16, 32] = 16
     """Pixels of the image for one of the maps, on a side."""
     multigrid: tuple[Annotated[int, Field(ge=1)], ...] | None = (1, 2, 4)
     """Factors of the gaps in the units of a residual network's last stage."""

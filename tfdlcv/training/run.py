@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -19,6 +19,7 @@ import tfdlcv
 from tfdlcv.config import config_text, load_config, system_module
 from tfdlcv.data import pipeline
 from tfdlcv.errors import UserError
+from tfdlcv.metrics import class_table
 from tfdlcv.training import checkpoints, report, resuming, strategies
 from tfdlcv.training.callbacks import (
     Checkpoints,
@@ -67,7 +68,15 @@ def train(config: Any) -> dict[str, Any]:
         folder.unlock()
 
 
-def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
+class Evaluation(NamedTuple):
+    """What a network scores on a split: `scores`, and as text a line for each class where its pixels, points or
+    examples are counted by class."""
+
+    scores: dict[str, float]
+    class_table: str | None
+
+
+def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] = ()) -> Evaluation:
     """Metrics of the best checkpoint on a split: `train`, `validation` or `test`."""
     folder = RunFolder(run_dir)
     folder.require()
@@ -82,8 +91,9 @@ def evaluate(run_dir: str | Path, split: str = "test", overrides: Sequence[str] 
         with strategy.scope():
             task = system.build_task(config, datasets.facts)
         resuming.load_best_weights(task, folder)
-        results = _evaluate(task, chosen, config, strategy)
-    return results
+        scores = _evaluate(task, chosen, config, strategy)
+    matrix, class_names = task.evaluation_tables().get("confusion_matrix"), datasets.facts.get("class_names")
+    return Evaluation(scores, None if matrix is None else class_table(matrix, class_names or ()))
 
 
 def predict(

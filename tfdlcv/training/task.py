@@ -15,13 +15,13 @@ Shape legend: B examples on one replica.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdlcv.models.weight_names import name_in_checkpoints
 from tfdlcv.training import pure_step
 from tfdlcv.training import variables as variable_values
 from tfdlcv.training.batches import Batch, batch_weight, default_metric_inputs, network_inputs
@@ -442,8 +442,6 @@ def _apply_reduced_gradients(optimizer: keras.optimizers.Optimizer):
 
 
 def _add_named(state: dict, prefix: str, variables: Sequence[keras.Variable]):
-    """Names are for people; the number in front makes them unique. Keras numbers layers by how many the process has
-    made before (`conv2d_7`), which says nothing in another process."""
+    """Names are for people; the number in front makes them unique."""
     for index, variable in enumerate(variables):
-        name = re.sub(r"_\d+(?=/|_|$)", "", variable.path).replace("/", ".")
-        state[f"{prefix}/{index:04d}.{name}"] = variable
+        state[f"{prefix}/{index:04d}.{name_in_checkpoints(variable)}"] = variable

@@ -89,7 +89,7 @@ pathlib.Path({str(tmp_path / "served.json")!r}).write_text(json.dumps(served))
 
 
 def test_evaluation_is_that_of_the_checkpoint(finished):
-    assert run.evaluate(finished[0])["accuracy"] == pytest.approx(finished[1]["test"]["accuracy"], abs=1e-6)
+    assert run.evaluate(finished[0]).scores["accuracy"] == pytest.approx(finished[1]["test"]["accuracy"], abs=1e-6)
 
 
 def test_a_checkpoint_brings_its_prototypes(finished, digit_files, tmp_path):

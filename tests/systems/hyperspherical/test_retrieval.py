@@ -114,8 +114,8 @@ def test_large_sets_are_thinned_out_evenly():
 def test_two_replicas(tmp_path):
     """The pairs are formed inside a replica, so that losses differ; what is evaluated is one set on any number."""
     run.train(tiny_config("retrieval", tmp_path / "run", "trainer.epochs=1", "trainer.steps_per_epoch=5"))
-    one = run.evaluate(tmp_path / "run")
-    two = run.evaluate(tmp_path / "run", overrides=["trainer.virtual_devices=2"])
+    one = run.evaluate(tmp_path / "run").scores
+    two = run.evaluate(tmp_path / "run", overrides=["trainer.virtual_devices=2"]).scores
     for name in ("recall_at_1", "recall_at_8", "mean_average_precision"):
         assert two[name] == pytest.approx(one[name], abs=1e-5), name
 

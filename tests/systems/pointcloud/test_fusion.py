@@ -42,7 +42,7 @@ def test_both_levels_train_and_are_scored_beside_the_average(levels):
         assert {"loss", "iou", "distance_error", "average_iou", "average_distance_error"} <= set(test)
         assert 0 <= test["iou"] <= 1 and np.isfinite(test["loss"])
         assert test["loss"] == pytest.approx(test["distance_error"], rel=1e-3)
-        assert run.evaluate(run_dir)["average_iou"] == pytest.approx(test["average_iou"], rel=1e-5)
+        assert run.evaluate(run_dir).scores["average_iou"] == pytest.approx(test["average_iou"], rel=1e-5)
 
 
 def test_the_baseline_is_the_average_of_the_test_scenes(levels):

@@ -84,7 +84,7 @@ def test_bfloat16_on_two_replicas_stays_near(name, xla, references, tmp_path, mo
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_evaluation_of_the_checkpoint_repeats_the_result(name, references):
     run_dir, expected = references(name)
-    for key, value in run.evaluate(run_dir).items():
+    for key, value in run.evaluate(run_dir).scores.items():
         assert value == pytest.approx(expected["test"][key], rel=1e-4), key
 
 

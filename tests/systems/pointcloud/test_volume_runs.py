@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 def test_evaluation_of_the_checkpoint_repeats_the_result(name, runs):
     run_dir, expected = runs(name)
     assert expected["steps"] == 6 and np.isfinite(expected["test"]["loss"])
-    for key, value in run.evaluate(run_dir).items():
+    for key, value in run.evaluate(run_dir).scores.items():
         assert value == pytest.approx(expected["test"][key], rel=1e-4), key
 
 

@@ -175,6 +175,33 @@ def test_the_valid_form_is_scored_within_its_margin(tmp_path):
     assert float(player.losses(batch, outputs)["cross_entropy"]) == pytest.approx(np.log(2))
 
 
+@pytest.mark.parametrize(
+    ("network", "ways"),
+    [
+        ("{name: unet, width: 0.0625}", ("trainer.virtual_devices=2", "trainer.xla=on")),
+        ("{name: segnet, width: 0.0625}", ("trainer.xla=on",)),
+        (
+            "{name: deeplab_v3, backbone: resnet18, width: 0.0625, rates: [1, 2, 3], batch_norm: synchronized}",
+            ("trainer.virtual_devices=2",),
+        ),
+    ],
+    ids=["unet", "segnet", "deeplab_v3"],
+)
+def test_replicas_and_xla_train_the_same(network, ways, tmp_path):
+    losses = [
+        run.train(config_of(tmp_path / str(index), f"model={network}", "trainer.epochs=1", *way))["validation"]["loss"]
+        for index, way in enumerate([(), *((way,) for way in ways)])
+    ]
+    np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
+
+
+def test_mixed_precision_keeps_the_scores_in_float32(tmp_path):
+    results = run.train(config_of(tmp_path, "model={name: segnet, width: 0.0625}", "trainer.precision=mixed_bfloat16"))
+    assert np.isfinite([results["validation"]["loss"], results["test"]["loss"], results["test"]["mean_iou"]]).all()
+    served = tf.saved_model.load(results["export"]).signatures["tensors"]
+    assert served(image=tf.zeros((1, 32, 32, 3), tf.uint8))["probabilities"].dtype == tf.float32
+
+
 def test_stages_of_a_network_share_layers(tmp_path):
     """FCN-16s begins with what FCN-32s has, but for the last enlargement, which has another stride."""
     fcn = "model={name: fcn, stride: STRIDE, width: 0.015625"

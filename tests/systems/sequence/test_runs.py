@@ -117,7 +117,7 @@ def test_bfloat16_stays_near(name, references, tmp_path, folder):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_evaluation_of_the_checkpoint_repeats_the_result(name, references):
     run_dir, expected = references(name)
-    assert run.evaluate(run_dir)["loss"] == pytest.approx(expected["test"]["loss"], rel=1e-5)
+    assert run.evaluate(run_dir).scores["loss"] == pytest.approx(expected["test"]["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
