@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.training.runs import tiny_config
 from tfdlcv.errors import ConfigError, UserError
+from tfdlcv.systems import image_predictions
 from tfdlcv.systems.classification import image_classifier
 from tfdlcv.training import run
 
@@ -59,6 +60,17 @@ def test_predictions_are_written_and_mostly_right(predictions, digit_files):
         assert sum(entry["probabilities"]) == pytest.approx(1, abs=1e-5)
         assert float(row["probability"]) == max(entry["probabilities"])
     assert Image.open(predictions / "contact_sheet.png").width > 100
+
+
+def test_the_tables_have_every_file_and_the_picture_the_first(
+    finished, digit_files, predictions, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_predictions, "_MOST_PICTURES", 3)
+    run.predict(finished[0], [digit_files], tmp_path)
+    name = "predictions.csv"
+    assert (tmp_path / name).read_text() == (predictions / name).read_text()
+    sizes = [Image.open(folder / "contact_sheet.png").size for folder in (tmp_path, predictions)]
+    assert sizes[0][0] * sizes[0][1] < sizes[1][0] * sizes[1][1]
 
 
 def test_a_process_with_tensorflow_alone_serves_what_predict_says(finished, digit_files, predictions, tmp_path):

@@ -40,7 +40,8 @@ def _is_image_file(path: Path) -> bool:
 def classify_files(
     serving: Serving, paths: Sequence[Path], image_shape: Sequence[int], decode: dict[str, Any], on_error: str
 ) -> list[dict[str, Any]]:
-    """A row for each readable file: `file`, `class_id`, `label`, `probability`, `probabilities`, `image` (H, W, C).
+    """A row for each readable file: `file`, `class_id`, `label`, `probability`, `probabilities`, and `image` (H, W, C),
+    None behind the first `_MOST_PICTURES`.
 
     Args:
         serving: Its signature `serving_default` takes `image_bytes`.
@@ -49,7 +50,7 @@ def classify_files(
     """
     import tensorflow as tf
 
-    readable, images = read_images(paths, image_shape, decode, on_error)
+    readable, images = read_images(paths, image_shape, decode, on_error, most=_MOST_PICTURES)
     rows = []
     classify = serving.signatures["serving_default"]
     for start in range(0, len(readable), _BATCH):
@@ -72,15 +73,24 @@ def classify_files(
 
 
 def read_images(
-    paths: Sequence[Path], image_shape: Sequence[int], decode: dict[str, Any], on_error: str
+    paths: Sequence[Path],
+    image_shape: Sequence[int],
+    decode: dict[str, Any],
+    on_error: str,
+    *,
+    most: int | None = None,
 ) -> tuple[list[Path], list[Any]]:
-    """The paths of the readable files, and their images (H, W, C) uint8; arguments are those of `classify_files`."""
+    """The paths of the readable files, and their images (H, W, C) uint8; arguments are those of `classify_files`.
+
+    With `most`, all files are checked and as many images are kept; None stands for the others.
+    """
     from tfdlcv.data.images import read_image_file
 
     readable, images, faults = [], [], []
     for path in paths:
         try:
-            images.append(read_image_file(path, tuple(image_shape), **decode))
+            image = read_image_file(path, tuple(image_shape), **decode)
+            images.append(image if most is None or len(images) < most else None)
             readable.append(path)
         except UserError as error:
             if on_error == "stop":
