@@ -175,24 +175,14 @@ def test_the_valid_form_is_scored_within_its_margin(tmp_path):
     assert float(player.losses(batch, outputs)["cross_entropy"]) == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize(
-    ("network", "ways"),
-    [
-        ("{name: unet, width: 0.0625}", ("trainer.virtual_devices=2", "trainer.xla=on")),
-        ("{name: segnet, width: 0.0625}", ("trainer.xla=on",)),
-        (
-            "{name: deeplab_v3, backbone: resnet18, width: 0.0625, rates: [1, 2, 3], batch_norm: synchronized}",
-            ("trainer.virtual_devices=2",),
-        ),
-    ],
-    ids=["unet", "segnet", "deeplab_v3"],
-)
-def test_replicas_and_xla_train_the_same(network, ways, tmp_path):
+@pytest.mark.parametrize(("network", "way"), [("unet", "virtual_devices=2"), ("segnet", "xla=on")])
+def test_replicas_and_xla_train_the_same(network, way, tmp_path):
+    model = f"model={{name: {network}, width: 0.0625}}"
     losses = [
-        run.train(config_of(tmp_path / str(index), f"model={network}", "trainer.epochs=1", *way))["validation"]["loss"]
-        for index, way in enumerate([(), *((way,) for way in ways)])
+        run.train(config_of(tmp_path / str(index), model, "trainer.epochs=1", *ways))["validation"]["loss"]
+        for index, ways in enumerate([(), (f"trainer.{way}",)])
     ]
-    np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_mixed_precision_keeps_the_scores_in_float32(tmp_path):
