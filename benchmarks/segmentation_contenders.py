@@ -89,7 +89,8 @@ def make_keras_hub(network: str, precision: str, *, batch_size: int, image_size:
         backbone=backbone, num_classes=NUM_CLASSES, activation=None, preprocessor=None
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss)
+    # KerasHub's default metric is for one-hot masks.
+    model.compile(keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss, metrics=[])
     image, mask = random_batch(batch_size, image_size, seed)
     batches = resident((image, mask))
     return tensorflow_contender(

@@ -3,15 +3,16 @@
     python -m benchmarks.shapes
 
 The images are made one after another in this process, as each worker of an input pipeline does; training on shapes with
-keep_in_memory pays for each image once. Writes results/shapes.json.
+keep_in_memory pays for each image once. Writes results/shapes_<machine>.json.
 """
 
 import argparse
+import datetime
 import json
 import pathlib
 import time
 
-ROOT = pathlib.Path(__file__).parents[1]
+from benchmarks.train_step import ROOT, machine, machine_name, versions
 
 
 def main(arguments=None):
@@ -21,13 +22,20 @@ def main(arguments=None):
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="default: %(default)s")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="a folder")
     options = parser.parse_args(arguments)
-    report = {"images": options.images, "images_per_second": {}}
+    facts = machine()
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+        "machine": facts,
+        "versions": versions(),
+        "images": options.images,
+        "images_per_second": {},
+    }
     for size in options.sizes:
         speed = images_per_second(size, options.images)
         report["images_per_second"][str(size)] = round(speed, 1)
         print(f"{size} x {size}: {speed:6.0f} images/s")
     options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / "shapes.json"
+    path = options.output / f"shapes_{machine_name(facts)}.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(path)
 

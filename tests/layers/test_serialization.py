@@ -67,7 +67,7 @@ CHANGED_ARGUMENTS = {
         "bias_initializer": keras.initializers.Constant(0.5),
         "kernel_regularizer": keras.regularizers.L2(0.1),
     },
-    "GroupedConv2D": {
+    "Conv2D": {
         "filters": 4,
         "kernel_size": (3, 2),
         "strides": (2, 1),

@@ -4,11 +4,11 @@ from tfdlcv.layers.atrous_spatial_pyramid_pooling import AtrousSpatialPyramidPoo
 from tfdlcv.layers.batch_normalization import BatchNormalization
 from tfdlcv.layers.bilinear import Bilinear
 from tfdlcv.layers.causal_conv import CausalConv1D, CausalConv3D
+from tfdlcv.layers.conv import Conv2D
 from tfdlcv.layers.cosine_classifier import CosineClassifier
 from tfdlcv.layers.flex_conv import FlexConv, FlexConvTranspose
 from tfdlcv.layers.flex_pooling import FlexPooling
 from tfdlcv.layers.flex_upsampling import FlexUpsampling
-from tfdlcv.layers.grouped_conv import GroupedConv2D
 from tfdlcv.layers.image_sizes import CropLike, ImageSizeCheck, ResizeLike
 from tfdlcv.layers.lecture_lstm import LectureLSTMCell
 from tfdlcv.layers.lenet_layers import NegativeSquaredDistances, PartialConv2D, TrainedSubsampling2D
@@ -26,13 +26,13 @@ __all__ = [
     "Bilinear",
     "CausalConv1D",
     "CausalConv3D",
+    "Conv2D",
     "CosineClassifier",
     "CropLike",
     "FlexConv",
     "FlexConvTranspose",
     "FlexPooling",
     "FlexUpsampling",
-    "GroupedConv2D",
     "ImageSizeCheck",
     "LectureLSTMCell",
     "LocalResponseNormalization",

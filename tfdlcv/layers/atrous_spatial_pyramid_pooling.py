@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from tfdlcv.layers.batch_normalization import BatchNormalization
+from tfdlcv.layers.conv import Conv2D
 
 
 @keras.saving.register_keras_serializable(package="tfdlcv")
@@ -100,7 +101,7 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in names}
 
     def _convolution(self, name, kernel_size, rate):
-        return keras.layers.Conv2D(
+        return Conv2D(
             self.filters,
             kernel_size,
             padding="same",

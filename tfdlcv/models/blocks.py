@@ -10,7 +10,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from tfdlcv.layers import BatchNormalization, GroupedConv2D
+from tfdlcv.layers import BatchNormalization, Conv2D
 
 Padding = int | Literal["centred", "same"]
 
@@ -45,8 +45,7 @@ def convolution(
             images that are shifted by a pixel where they were trained with the other one.
     """
     x, keras_padding = _padded(x, kernel_size, strides, padding, name=name)
-    layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
-    return layer(
+    return Conv2D(
         filters,
         kernel_size,
         strides,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from tfdlcv.layers import Conv2D
 from tfdlcv.ops import dilated_pooling
 
 # The first layer behind the features of every family.
@@ -200,4 +201,5 @@ def _unpadded(x) -> tuple[keras.KerasTensor, int]:
 
 
 def _copy(layer: keras.Layer, **changes) -> keras.Layer:
-    return type(layer).from_config(layer.get_config() | changes)
+    kind = Conv2D if type(layer) is keras.layers.Conv2D else type(layer)  # Keras's own is slow with gaps.
+    return kind.from_config(layer.get_config() | changes)

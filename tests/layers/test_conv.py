@@ -1,4 +1,4 @@
-"""Grouped convolutions have Keras's numbers, whichever kernel computes them."""
+"""Convolutions with groups and gaps have Keras's numbers, whichever kernel computes them."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdlcv.layers import GroupedConv2D, grouped_conv
+from tfdlcv.layers import Conv2D, conv
 
 CASES = [
     {"groups": 2},
@@ -17,13 +17,16 @@ CASES = [
     {"groups": 2, "dilation_rate": 2, "activation": "relu"},
     {"groups": 8, "kernel_size": (1, 3), "padding": "same"},
     {"groups": 1, "padding": "same"},
+    {"dilation_rate": 3, "padding": "same"},
+    {"dilation_rate": (1, 12), "padding": "same", "use_bias": False},  # Beyond the map.
+    {"dilation_rate": 2, "padding": "valid"},
 ]
 
 
 def both(arguments):
     """The layer and Keras's own, with the same weights."""
     arguments = {"filters": 8, "kernel_size": 3, **arguments}
-    layers = GroupedConv2D(**arguments), keras.layers.Conv2D(**arguments)
+    layers = Conv2D(**arguments), keras.layers.Conv2D(**arguments)
     for layer in layers:
         layer.build((None, 9, 8, 8))
     layers[0].set_weights([np.random.default_rng(0).normal(size=v.shape) for v in layers[0].weights])
@@ -54,7 +57,7 @@ def compiled_functions(layer):
 
 
 def test_it_leaves_no_compiled_function_in_a_graph():
-    if not grouped_conv.has_grouped_gradients("float32"):
+    if not conv.has_gradients("float32", True, False):
         pytest.skip("TensorFlow has no gradients of grouped convolutions on this machine")
     ours, peer = both({"groups": 2})
     assert not compiled_functions(ours)
@@ -71,8 +74,8 @@ def test_within_xla():
 
 def test_half_precision():
     x = tf.constant(np.random.default_rng(1).normal(size=(2, 9, 8, 8)), tf.float32)
-    layer = GroupedConv2D(8, 3, groups=2, dtype="mixed_bfloat16")
-    full = GroupedConv2D(8, 3, groups=2)
+    layer = Conv2D(8, 3, groups=2, dtype="mixed_bfloat16")
+    full = Conv2D(8, 3, groups=2)
     full.build(x.shape)
     layer.build(x.shape)
     layer.set_weights(full.get_weights())
@@ -85,10 +88,10 @@ def test_where_tensorflow_has_no_gradients_keras_takes_over():
     """Without oneDNN the kernels are Eigen's."""
     program = """
 import tensorflow as tf
-from tfdlcv.layers import GroupedConv2D, grouped_conv
+from tfdlcv.layers import Conv2D, conv
 
-assert not grouped_conv.has_grouped_gradients("float32")
-layer = GroupedConv2D(4, 3, groups=2, kernel_initializer="ones")
+assert not conv.has_gradients("float32", True, False) and not conv.has_gradients("float32", False, True)
+layer = Conv2D(4, 3, groups=2, kernel_initializer="ones")
 with tf.GradientTape() as tape:
     loss = tf.reduce_sum(layer(tf.ones((1, 4, 4, 4))))
 gradient = tape.gradient(loss, layer.kernel.value)
