@@ -64,6 +64,16 @@ def test_it_leaves_no_compiled_function_in_a_graph():
     assert compiled_functions(peer)  # Once Keras does without, this layer is needed no more.
 
 
+def test_it_takes_no_dilated_convolution_apart():
+    if not conv.has_gradients("float32", False, True):
+        pytest.skip("TensorFlow has no gradients of dilated convolutions on this machine")
+    operations = [
+        {o.type for o in tf.function(layer).get_concrete_function(tf.TensorSpec((2, 9, 8, 8))).graph.get_operations()}
+        for layer in both({"dilation_rate": 3, "padding": "same"})
+    ]
+    assert ["SpaceToBatchND" in types for types in operations] == [False, True]  # Ours, and Keras's.
+
+
 def test_within_xla():
     ours, peer = both({"groups": 4, "padding": "same"})
     x = tf.constant(np.random.default_rng(1).normal(size=(3, 9, 8, 8)), tf.float32)

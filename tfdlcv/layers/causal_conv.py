@@ -7,13 +7,13 @@ Shapes: B sequences, T steps, H rows, W columns, C channels, F filters.
 """
 
 import numbers
-import os
-import platform
 from collections.abc import Sequence
 from typing import Literal
 
 import keras
 from keras import ops
+
+from tfdlcv.layers.conv import has_gradients
 
 
 class _CausalConv(keras.layers.Layer):
@@ -274,17 +274,12 @@ def _convolve(inputs, kernel, stride, dilation_rate):
     For dilated filters `keras.ops.conv` calls `tf.nn.convolution`, which takes half as long again on CPU as the dilated
     kernel of oneDNN, which `tf.nn.conv1d` reaches. Without oneDNN, and in float64, that one has no gradient on CPU.
     """
-    if dilation_rate > 1 and keras.backend.backend() == "tensorflow" and _has_dilated_kernel(inputs.dtype):
+    if dilation_rate > 1 and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.nn.conv1d(inputs, kernel, stride, "VALID", dilations=dilation_rate)
+        if has_gradients(keras.backend.standardize_dtype(inputs.dtype), grouped=False, dilated=True):
+            return tf.nn.conv1d(inputs, kernel, stride, "VALID", dilations=dilation_rate)
     return ops.conv(inputs, kernel, strides=stride, padding="valid", dilation_rate=dilation_rate)
-
-
-def _has_dilated_kernel(dtype):
-    """Whether this machine's TensorFlow computes dilated convolutions and their gradients in one kernel."""
-    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return on_x86 and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0" and dtype in ("float32", "bfloat16")
 
 
 def _per_axis(name, value, rank):
