@@ -222,7 +222,7 @@ def test_width_scales_every_layer_of_mobilenet():
         ("googlenet", {"input_shape": (64, 64, 3), "auxiliary_heads": True}, "at least 65"),
         ("googlenet", {"input_shape": (None, None, 3), "auxiliary_heads": True}, "needs the size of its images"),
         ("googlenet", {"variant": "v2"}, "variant must be one of"),
-        ("resnet", {"depth": 20}, "depth must be one of 18, 34, 50, 101, 152. Received: depth=20"),
+        ("resnet", {"depth": 20}, "depth must be one of 10, 18, 34, 50, 101, 152. Received: depth=20"),
         ("resnet", {"depth": 18, "stride_on": "1x1"}, "stride_on '1x1' needs the bottlenecks .* Received: depth=18"),
         ("resnet", {"stride_on": "2x2"}, "stride_on must be one of '1x1', '3x3'"),
         ("resnet", {"block_order": "v3"}, "block_order must be one of"),

@@ -37,6 +37,7 @@ IMAGENET = [
     ("googlenet", {"auxiliary_heads": True}, 13_378_280, 0),
     ("googlenet", {"variant": "batch_norm"}, 6_624_904, 14_560),
     ("googlenet", {"variant": "batch_norm", "auxiliary_heads": True}, 13_004_888, 15_072),
+    ("resnet", {"depth": 10}, 5_418_792, 5_760),
     ("resnet", {"depth": 18}, 11_689_512, 9_600),
     ("resnet", {"depth": 34}, 21_797_672, 17_024),
     ("resnet", {}, 25_557_032, 53_120),

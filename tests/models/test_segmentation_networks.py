@@ -265,7 +265,7 @@ def test_logits_are_float32_under_mixed_precision(name):
         ("fcn", {"padding": "valid"}, "padding must be one of 'same', 'crop'"),
         ("fcn", {"upsampling": "nearest"}, "upsampling must be one of 'learned', 'fixed'"),
         ("fcn", {"skip_scales": (1.0,)}, r"skip_scales must be one of pool 4 and one of pool 3. Received: \(1.0,\)"),
-        ("deeplab_v3", {"backbone": "resnet20"}, "backbone must be one of 'resnet18'.* Received: backbone='resnet20'"),
+        ("deeplab_v3", {"backbone": "resnet20"}, "backbone must be one of 'resnet10'.* Received: backbone='resnet20'"),
         ("deeplab_v3", {"backbone": "densenet121", "width": 0.5}, "backbone 'densenet121' has one width"),
         ("deeplab_v3", {"input_shape": (31, 64, 3)}, "at least 32"),
         ("resnet", {"width": 0.01, "num_classes": 2}, "width must leave one of 64 filters. Received: width=0.01"),

@@ -20,11 +20,11 @@ from tfdlcv.models.resnext import resnext
 from tfdlcv.models.wide_resnet import wide_resnet
 
 Backbone = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "wide_resnet50", "densenet121",
-    "mobilenet",
+    "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "wide_resnet50",
+    "densenet121", "mobilenet",
 ]  # fmt: skip
 _BUILD = {
-    **{f"resnet{depth}": functools.partial(resnet, depth=depth) for depth in (18, 34, 50, 101, 152)},
+    **{f"resnet{depth}": functools.partial(resnet, depth=depth) for depth in (10, 18, 34, 50, 101, 152)},
     "resnext50": resnext,
     "wide_resnet50": wide_resnet,
     "densenet121": densenet,

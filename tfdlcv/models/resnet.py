@@ -15,16 +15,23 @@ import keras
 from tfdlcv.models import arguments, blocks, residual_units
 from tfdlcv.models.residual_units import BlockOrder, Shortcut, StrideOn
 
-# Units of the four stages. Table 1 of the paper.
-_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-_BASIC_DEPTHS = (18, 34)
+# Units of the four stages. Table 1 of the paper, but for depth 10.
+_UNITS = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+_BASIC_DEPTHS = (10, 18, 34)
 
 
 def resnet(
     input_shape: Sequence[int | None] = (224, 224, 3),
     *,
     num_classes: int = 1000,
-    depth: Literal[18, 34, 50, 101, 152] = 50,
+    depth: Literal[10, 18, 34, 50, 101, 152] = 50,
     block_order: BlockOrder = "original",
     stride_on: StrideOn = "3x3",
     width: float = 1.0,
@@ -37,7 +44,8 @@ def resnet(
     """The paper's network for ImageNet, table 1, with projections where the shape changes (option B).
 
     Trainable parameters for 3 channels and 1,000 classes: 11,689,512 at depth 18, 21,797,672 at 34, 25,557,032 at 50,
-    44,549,160 at 101, 60,192,808 at 152. Convolutions have no bias, since batch normalisation follows or precedes each.
+    44,549,160 at 101, 60,192,808 at 152. Depth 10, with one basic unit a stage, is not in the table: 5,418,792.
+    Convolutions have no bias, since batch normalisation follows or precedes each.
 
     Args:
         input_shape: (height, width, channels), height and width at least 32 or None for any.
@@ -60,7 +68,7 @@ def resnet(
 
     Raises:
         ValueError: num_classes < 2, the image is smaller than 32 x 32, another depth, an unknown choice, a stride on
-            1 x 1 convolutions that the units of depth 18 and 34 do not have, or a width that leaves no filter.
+            1 x 1 convolutions that the units of depths 10, 18 and 34 do not have, or a width that leaves no filter.
     """
     arguments.check_image_classifier(input_shape, num_classes=num_classes, minimum_size=32)
     arguments.check_choice("depth", depth, tuple(_UNITS))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-_IMAGENET_DEPTHS = (18, 34, 50, 101, 152)  # Of ResNet.
+_IMAGENET_DEPTHS = (10, 18, 34, 50, 101, 152)  # Of ResNet.
 _BOTTLENECK_DEPTHS = (164,)  # Of the CIFAR-style ResNet.
 
 
@@ -129,10 +129,10 @@ class ResidualNetworkConfig(NormalizedNetworkConfig):
 
 
 class ResNetConfig(ResidualNetworkConfig):
-    """Residual networks: depths 18, 34, 50, 101 and 152 are those of ImageNet, all others the CIFAR-style ones."""
+    """Residual networks: depths 10, 18, 34, 50, 101 and 152 are those of ImageNet, all others the CIFAR-style ones."""
 
     name: Literal["resnet"]
-    depth: Literal[18, 20, 32, 34, 44, 50, 56, 101, 110, 152, 164] = 20
+    depth: Literal[10, 18, 20, 32, 34, 44, 50, 56, 101, 110, 152, 164] = 20
     shortcut: Literal["projection", "identity"] = "projection"
     """identity: CIFAR-style depths only."""
     block_order: Literal["original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact"] = "original"

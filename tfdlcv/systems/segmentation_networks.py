@@ -84,8 +84,8 @@ class DeepLabV3Config(NormalizedNetworkConfig, DensePretraining):
 
     name: Literal["deeplab_v3"]
     backbone: Literal[
-        "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "wide_resnet50", "densenet121",
-        "mobilenet",
+        "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "wide_resnet50",
+        "densenet121", "mobilenet",
     ] = "resnet50"  # fmt: skip
     output_stride: Literal[4, 8, 16, 32] = 16
     """Pixels of the image for one of the maps, on a side."""
