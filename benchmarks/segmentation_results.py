@@ -4,10 +4,10 @@
     python -m benchmarks.segmentation_results --only unet --seeds 0 1 2
     python -m benchmarks.segmentation_results --table               # what is done
 
-Each network is a config of configs/segmentation; the stages of FCN begin with each other's weights, as published. The
-clusters are named by the truth, each with the class that most of its pixels have, which no algorithm could know: their
-score says how well clusters alone would follow the outlines. A result that is there is not computed again; an
-interrupted training resumes. results/segmentation.json.
+Each network is a config of configs/segmentation; the stages of FCN begin with each other's weights, as published, and
+SegNet with those of FCN-32s. The clusters are named by the truth, each with the class that most of its pixels have,
+which no algorithm could know: their score says how well clusters alone would follow the outlines. A result that is
+there is not computed again; an interrupted training resumes. results/segmentation.json.
 """
 
 import argparse
@@ -26,14 +26,14 @@ OUTPUT = ROOT / "benchmarks" / "results" / "segmentation.json"
 NETWORKS = {  # Name -> config and score; stages stand behind those that they begin with.
     "unet": ("unet_shapes", "mean_iou"),
     "deeplab_v3": ("deeplab_v3_shapes", "mean_iou"),
-    "segnet": ("segnet_shapes", "mean_iou"),
     "fcn_32s": ("fcn_32s_shapes", "mean_iou"),
+    "segnet": ("segnet_shapes", "mean_iou"),
     "fcn_16s": ("fcn_16s_shapes", "mean_iou"),
     "fcn_8s": ("fcn_8s_shapes", "mean_iou"),
     "depth": ("depth_scenes", "rmse"),
     "normals": ("normals_scenes", "angle_degrees"),
 }
-STAGES = {"fcn_16s": "fcn_32s", "fcn_8s": "fcn_16s"}
+STAGES = {"segnet": "fcn_32s", "fcn_16s": "fcn_32s", "fcn_8s": "fcn_16s"}
 CLUSTERINGS = {
     "kmeans": {"name": "kmeans", "clusters": 8, "place_weight": 0.0},
     "agglomerative": {"name": "agglomerative", "clusters": 12},

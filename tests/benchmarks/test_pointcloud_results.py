@@ -42,7 +42,23 @@ def test_results_are_computed_once_and_times_are_equal(monkeypatch, tmp_path, ca
     assert made[2][1] == ["model={name: pointnet}", "trainer.epochs=10"]
     call(monkeypatch, tmp_path, "--only", "primitives")
     assert len(made) == 3
-    assert "primitives  flex      0.9000" in capsys.readouterr().out
+    assert "primitives         flex      0.9000" in capsys.readouterr().out
+
+
+def test_both_networks_see_uneven_bodies(monkeypatch, tmp_path):
+    made = []
+
+    def run(name, run_dir, overrides):
+        made.append(overrides)
+        results = {
+            "test": {"accuracy": 0.9}, "validation": {"val_accuracy": 0.8, "train_seconds": 1.0},
+            "test_tables": {"per_class_accuracy": [1.0]}, "parameters": 7, "epochs": 3, "train_seconds": 3.0, "seed": 0,
+        }  # fmt: skip
+        return results, "python train.py"
+
+    monkeypatch.setattr(pointcloud_results, "run", run)
+    call(monkeypatch, tmp_path, "--only", "uneven_primitives")
+    assert len(made) == 3 and all(overrides[0] == "data.density_ratio=8" for overrides in made)
 
 
 def test_pointnet_waits_for_the_time(monkeypatch, tmp_path):
