@@ -101,8 +101,8 @@ def continued(path: pathlib.Path, facts: dict) -> dict:
 def versions() -> dict[str, str]:
     """Of Python and of every package that could change the numbers."""
     found = train_step.versions()
-    for package in ("torchvision", "timm"):
-        if importlib.util.find_spec(package) is not None:
+    for package in ("torchvision", "timm", "keras-hub"):
+        if importlib.util.find_spec(package.replace("-", "_")) is not None:
             found[package] = importlib.metadata.version(package)
     return found
 

@@ -38,7 +38,7 @@ NETWORKS = {
     "denoising_autoencoder": "configs/restoration/denoising_autoencoder_photographs.yaml",
 }
 AUTOENCODER = "configs/restoration/autoencoder_mnist5k.yaml"
-STRENGTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)  # Of non-local means, in units of sigma.
+STRENGTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)  # Of non-local means, in units of sigma.
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-image", "scikit-learn")
 
 
