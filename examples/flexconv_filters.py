@@ -110,9 +110,16 @@ def least_squares(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(matrix, filtered(image, kernel).reshape(-1), rcond=None)[0]
 
 
+def residual(values: np.ndarray, kernel: np.ndarray) -> float:
+    """What the plane of (theta_row, theta_column, theta_bias) leaves of the filter's nine numbers, of 1."""
+    rows, columns = np.array(OFFSETS, float).T
+    plane = values[2] - values[0] * rows - values[1] * columns
+    return float(np.linalg.norm(kernel.reshape(-1) - plane) / np.linalg.norm(kernel))
+
+
 def table(photograph: np.ndarray, learned: dict[str, np.ndarray]) -> str:
-    """Learned against expected parameters, a filter a line."""
-    cells = [("", "theta_row", "theta_column", "theta_bias")]
+    """Learned against expected parameters and what they leave of the filter, a filter a line."""
+    cells = [("", "theta_row", "theta_column", "theta_bias", "residual")]
     for name, kernel in FILTERS.items():
         best = least_squares(photograph, kernel)
         for label, values in (
@@ -120,7 +127,7 @@ def table(photograph: np.ndarray, learned: dict[str, np.ndarray]) -> str:
             ("analytic", OPTIMA[name]),
             ("best for the photograph", best),
         ):
-            cells.append((f"{name}, {label}", *(f"{value:9.4f}" for value in values)))
+            cells.append((f"{name}, {label}", *(f"{value:9.4f}" for value in (*values, residual(values, kernel)))))
     return "\n".join(f"{first:34}" + "".join(f"{cell:>14}" for cell in rest) for first, *rest in cells)
 
 
