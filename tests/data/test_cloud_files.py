@@ -180,7 +180,15 @@ def test_off_meshes(start, tmp_path):
         ("OFF\n" + TETRAHEDRON[:-8], "cut short: it ends at byte .*, before the last face"),
         ("OFF\n4 4 6\n0 0 0\n1 0", "cut short: it ends at byte"),
         ("OFF\n" + TETRAHEDRON.replace("3 1 2 3", "3 1 2 7"), "must name vertices 0..3, but name 0..7"),
-        ("OFF\n" + TETRAHEDRON.replace("0 1 0", "0 one 0"), "damaged: .*one"),
+        ("OFF\n" + TETRAHEDRON.replace("0 1 0", "0 one 0"), "damaged, or cut short at byte 68: .*one"),
+        ("OFF\n4 4 6\n0 0 0\n1 0 -", "mesh.off: damaged, or cut short at byte 21: .*'-'"),
+        ("OFF\n4 4 6\n0 0 0\n1 0 1e", "mesh.off: damaged, or cut short at byte 22: .*'1e'"),
+        ("OFF\n" + TETRAHEDRON[:-6] + "-", r"mesh.off: damaged, or cut short at byte \d+: .*'-'"),
+        ("OFF\n-1 4 6\n", "damaged, or cut short at byte 11: -1 vertices and 4 faces"),
+        ("OFF\n" + TETRAHEDRON.replace("0 1 0", "0 nan 0"), r"mesh.off: vertex 2 is not finite: \[0.0, nan, 0.0\]"),
+        ("OFF\n" + TETRAHEDRON.replace("0 0 1", "0 0 -inf"), "mesh.off: vertex 3 is not finite: .*-inf"),
+        ("OFF\n3 1 3\n0 0 0\n1 1 1\n2 2 2\n3 0 1 2\n", "mesh.off: the area .* must be finite and > 0, but is 0"),
+        ("OFF\n3 1 3\n0 0 0\n1e200 0 0\n0 1e200 0\n3 0 1 2\n", "mesh.off: the area .* > 0, but is inf"),
     ],
 )
 def test_bad_meshes(text, message, tmp_path):
@@ -189,12 +197,32 @@ def test_bad_meshes(text, message, tmp_path):
         read_off(tmp_path / "mesh.off")
 
 
+SQUARE_PLY = (
+    "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    "0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n"
+)
+
+
 def test_meshes_in_ply_files_and_their_polygons(tmp_path):
-    (tmp_path / "mesh.ply").write_text(
-        "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
-        "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
-        "0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n"
-    )
+    (tmp_path / "mesh.ply").write_text(SQUARE_PLY)
     np.testing.assert_array_equal(read_mesh(tmp_path / "mesh.ply").triangles, [[0, 1, 2], [0, 2, 3]])
     write(tmp_path / "points.ply")
     assert read_mesh(tmp_path / "points.ply") is None is read_mesh(tmp_path / "points.xyz")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("element vertex", "element corner", "mesh.ply: the PLY file has no element vertex"),
+        ("property float z", "property float height", "mesh.ply: the PLY file's vertices have no z"),
+        ("vertex_indices", "corners", "mesh.ply: its faces have neither vertex_indices nor vertex_index"),
+        ("1 1 0\n", "1 nan 0\n", r"mesh.ply: vertex 2 is not finite: \[1.0, nan, 0.0\]"),
+        ("4 0 1 2 3", "4 0 1 0 1", "mesh.ply: the area of the mesh must be finite and > 0, but is 0"),
+        ("4 0 1 2 3", "4 0 1 2 4", "mesh.ply: faces must name vertices 0..3, but name 0..4"),
+    ],
+)
+def test_bad_meshes_in_ply_files(old, new, message, tmp_path):
+    (tmp_path / "mesh.ply").write_text(SQUARE_PLY.replace(old, new))
+    with pytest.raises(UserError, match=message):
+        read_mesh(tmp_path / "mesh.ply")

@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter
 
+from tests.data.published_masks import write_mask
 from tfdlcv.data import masks
 from tfdlcv.data.dense_examples import VOID, ClassPixels
 from tfdlcv.data.mask_augmentation import MaskAugmentation
+from tfdlcv.data.mask_decoding import read_mask
 from tfdlcv.data.pipeline import evaluation_dataset, training_dataset
 
 SHAPES = TypeAdapter(masks.SegmentationDataConfig).validate_json(json.dumps(
@@ -60,6 +62,28 @@ def test_pixels_are_counted_as_median_frequency_balancing_needs_them(num_classes
     pixels.add(np.array([[0, 0], [255, 255]], np.uint8))
     assert pixels.counts.tolist() == [4, 3, 0][:num_classes]
     assert pixels.image_counts.tolist() == [7, 5, 0][:num_classes]  # Void counts nowhere.
+
+
+@pytest.mark.parametrize(
+    ("section", "stem", "name", "stored", "expected"),
+    [
+        ({"name": "shapes"}, "a", "a.png", [0, 5, 255], [0, 5, 255]),
+        ({"values": [0, 255]}, "a", "a.png", [0, 255, 255], [0, 1, 1]),
+        ({"void_value": 11, "mask_suffix": "_L"}, "a", "a_L.png", [0, 1, 11], [0, 1, 255]),
+        ({"name": "cityscapes"}, "x_leftImg8bit", "x_gtFine_labelIds.png", [7, 26, 4], [0, 13, 255]),
+    ],
+)
+def test_masks_beside_the_user_s_images_are_saved_as_those_of_the_data_set(
+    section, stem, name, stored, expected, tmp_path
+):
+    if "name" not in section:
+        section |= {"name": "image_mask_folder", "class_names": ["ground", "cell"], "image_size": [8, 8]}
+    folder = {} if section["name"] == "shapes" else {"folder": "anywhere"}
+    config = TypeAdapter(masks.SegmentationDataConfig).validate_json(json.dumps({**section, **folder}))
+    mask_format = masks.mask_format(config, 6)
+    assert mask_format.file_name(stem) == name
+    write_mask(tmp_path / name, [stored])
+    assert read_mask(tmp_path / name, mask_format.table).tolist() == [expected]
 
 
 def test_configs_are_checked_without_tensorflow():

@@ -139,3 +139,13 @@ def test_selected_points_keep_what_is_known_of_them():
     np.testing.assert_array_equal(some.positions, cloud.positions[[3, 1]])
     np.testing.assert_array_equal(some.color, cloud.color[[3, 1]])
     assert (some.category, some.label, some.normal, len(some)) == (4, 2, None, 2)
+
+
+def test_repeated_points_follow_all_points():
+    cloud = Cloud(RANDOM.normal(size=(5, 3)), color=np.arange(15, dtype=np.uint8).reshape(5, 3), category=4)
+    more = cloud.repeated(12, np.random.default_rng(0))
+    np.testing.assert_array_equal(more.positions[:5], cloud.positions)
+    assert len(more) == len(more.color) == 12 and more.category == 4
+    rows = {(*position, *color) for position, color in zip(cloud.positions, cloud.color, strict=True)}
+    assert {(*position, *color) for position, color in zip(more.positions, more.color, strict=True)} == rows
+    np.testing.assert_array_equal(cloud.repeated(5, np.random.default_rng(0)).positions, cloud.positions)

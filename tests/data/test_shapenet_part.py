@@ -13,8 +13,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def build(folder, points=32):
-    return shapenet_part.build(ShapeNetPartConfig(name="shapenet_part", folder=str(folder), points=points))
+def build(folder, points=32, **options):
+    options = {"name": "shapenet_part", "folder": str(folder), "points": points, **options}
+    return shapenet_part.build(ShapeNetPartConfig(**options))
 
 
 def test_the_published_numbers():
@@ -28,6 +29,7 @@ def test_parts_and_categories(folder):
     firsts = {data.class_names[i]: i for i in range(50) if data.class_names[i].endswith(" 0")}
     assert firsts["Table 0"] == 47 and firsts["Motorbike 0"] == 30 and firsts["Laptop 0"] == 28
     assert data.label_category[:5] == (0, 0, 0, 0, 1) and data.label_category[47:] == (15, 15, 15)
+    assert build(folder, features=("position",)).category_names == data.category_names == tuple(PARTS)
     cloud = data.test.load(10)
     assert cloud.category == 10 and data.test.describe(10) == "Motorbike shape3"
     assert 30 <= cloud.label.min() <= cloud.label.max() <= 35
@@ -54,6 +56,17 @@ def test_folders_that_lack_something(spoil, message, folder):
     spoil(folder)
     with pytest.raises(UserError, match=message):
         build(folder)
+
+
+def test_damaged_files(folder):
+    data = build(folder)
+    path = folder / "02000000" / "shape0.txt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="shape0.txt: damaged, or cut short at byte 1000: .*row"):
+        data.train.load(0)
+    path.unlink()
+    with pytest.raises(UserError, match="shape0.txt cannot be read: .*shape0.txt"):
+        data.train.load(0)
 
 
 def test_a_part_of_another_category(folder):

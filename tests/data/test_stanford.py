@@ -109,6 +109,16 @@ def test_damaged_files(tmp_path):
     path.write_text(path.read_text()[:501])
     with pytest.raises(UserError, match="floor_1.txt: damaged, or cut short at byte 501"):
         build(tmp_path)
+    path.write_text("1 2 3 4 5 6\n")
+    build(tmp_path)
+    store = tmp_path / "tfdlcv_cache" / "s3dis_Area_1_0.04m.npz"
+    whole = store.read_bytes()
+    store.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"Area_1_0.04m.npz is damaged: .*zip file.*\. Remove it, to have it made anew"):
+        build(tmp_path)
+    np.savez(store, **{"Area_1/office_1/positions": np.eye(3)})
+    with pytest.raises(UserError, match=r"is damaged: .*Area_1/office_1/color.*\. Remove it, to have it made anew"):
+        build(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     write_stanford_2d3ds(other)

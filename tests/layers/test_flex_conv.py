@@ -284,6 +284,29 @@ def test_rematerialization_changes_no_gradient():
         np.testing.assert_allclose(plain, recomputed, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("layer_class", [FlexConv, FlexConvTranspose])
+def test_in_a_graph_a_neighbor_that_does_not_exist_is_padding(layer_class, jit_compile):
+    """Point 12 of the first of two clouds of 12 is not point 0 of the second."""
+    inputs, _ = cloud()
+    layer = layer_with_weights(layer_class, inputs, normalize_positions=True)
+    wrong = inputs[2].copy()
+    wrong[0, 4, 1], wrong[0, 5, 0], wrong[1, 7, 2] = 12, 2**31 - 1, 17
+
+    @tf.function(jit_compile=jit_compile)
+    def outputs_and_gradients(features, positions, neighbors):
+        with tf.GradientTape() as tape:
+            tape.watch([features, positions])
+            outputs = layer([features, positions, neighbors])
+            total = tf.reduce_sum(outputs**2)
+        return outputs, *tape.gradient(total, [features, positions, *layer.trainable_variables])
+
+    tensors = [tf.constant(x) for x in inputs[:2]]
+    expected = outputs_and_gradients(*tensors, tf.constant(np.where(wrong < 12, wrong, -1)))
+    for values, padded in zip(outputs_and_gradients(*tensors, tf.constant(wrong)), expected, strict=True):
+        np.testing.assert_allclose(values, padded, rtol=1e-5, atol=1e-5)
+
+
 def broken(index, change):
     """The inputs of `cloud` with one of them changed."""
     inputs, _ = cloud()

@@ -31,6 +31,24 @@ def test_padding_is_no_neighbor_and_a_point_without_any_gets_zeros():
     np.testing.assert_allclose(tape.gradient(outputs, features), [[[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_in_a_graph_a_neighbor_that_does_not_exist_is_padding(jit_compile):
+    """Point 3 of the first of two clouds of 3 is not point 0 of the second."""
+
+    @tf.function(jit_compile=jit_compile)
+    def outputs_and_gradient(features, neighbors):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = FlexPooling()([features, neighbors])
+        return outputs, tape.gradient(outputs, features)
+
+    features = tf.constant(np.concatenate([FEATURES, FEATURES + 100]))
+    neighbors = tf.constant([[[3, 1], [4, 5]], [[0, 3], [-1, 2**31 - 1]]])
+    outputs, gradient = outputs_and_gradient(features, neighbors)
+    np.testing.assert_array_equal(outputs, [[[2.0, -6.0], [0.0, 0.0]], [[101.0, 95.0], [0.0, 0.0]]])
+    np.testing.assert_array_equal(gradient, [[[0, 0], [1, 1], [0, 0]], [[1, 1], [0, 0], [0, 0]]])
+
+
 def test_ties_share_the_gradient():
     features = tf.ones((1, 2, 1))
     with tf.GradientTape() as tape:

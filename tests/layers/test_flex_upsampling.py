@@ -87,6 +87,28 @@ def test_compiled_mixed_and_reloaded(tmp_path, method):
     assert model.layers[-1].compute_output_shape([x.shape for x in inputs]) == (1, 3, 2)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_in_a_graph_a_neighbor_that_does_not_exist_is_padding(method, jit_compile):
+    """In the first of two clouds, the point after the last is not the first of the second."""
+    points = 3 if method == "flex" else 2
+
+    @tf.function(jit_compile=jit_compile)
+    def outputs_and_gradient(features, neighbors):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = FlexUpsampling(method)([features, np.tile(POSITIONS, (2, 1, 1)), neighbors])
+            total = tf.reduce_sum(outputs**2)
+        return outputs, tape.gradient(total, features)
+
+    features = tf.constant(np.concatenate([FEATURES, FEATURES + 100]))
+    wrong = np.array([[[points, 1], [0, points], [1, 0]], [[0, 1], [2**31 - 1, 0], [0, points]]], "int32")
+    padded = np.where(wrong < points, wrong, -1)
+    found, expected = (outputs_and_gradient(features, tf.constant(neighbors)) for neighbors in (wrong, padded))
+    for values, others in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(values, others)
+
+
 def test_wrong_inputs_are_named():
     neighbors = np.zeros((1, 3, 2), "int32")
     with pytest.raises(ValueError, match="method must be 'flex', .* Received: method='linear'"):

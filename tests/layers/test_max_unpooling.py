@@ -45,6 +45,23 @@ def test_without_a_reference_the_size_is_a_multiple_of_the_pool_s():
     assert MaxUnpooling2D()([values, indices]).shape == (2, 6, 4, 3)
 
 
+@pytest.mark.parametrize(("size", "shape"), [(2, (2, 5, 7, 3)), (3, (1, 7, 10, 2)), (2, (1, 4, 6, 1))])
+def test_an_output_size_is_as_good_as_a_reference(size, shape):
+    x = images(*shape)
+    pooled = MaxPoolingWithIndices2D(size)(x)
+    layer = MaxUnpooling2D(size, output_size=shape[1:3])
+    unpooled = layer(pooled)
+    np.testing.assert_array_equal(unpooled, MaxUnpooling2D(size)([*pooled, x]))
+    kept = np.asarray(unpooled) != 0
+    np.testing.assert_array_equal(np.asarray(unpooled)[kept], x[kept])  # Everything is where it was.
+    assert layer.compute_output_shape([value.shape for value in pooled]) == shape
+    assert layer([keras.KerasTensor((None, None, None, 3)), keras.KerasTensor((None, None, None, 3))]).shape == (
+        None,
+        *shape[1:3],
+        3,
+    )
+
+
 def test_gradient_goes_to_the_first_maximum_alone():
     x = tf.constant(LECTURE)
     with tf.GradientTape() as tape:
@@ -87,6 +104,13 @@ def test_wrong_arguments():
     for layer in (MaxPoolingWithIndices2D, MaxUnpooling2D):
         with pytest.raises(ValueError, match="pool_size must be at least 1. Received: pool_size=0"):
             layer(0)
+    pooled = MaxPoolingWithIndices2D()(LECTURE)
+    with pytest.raises(
+        ValueError, match=r"output_size \(5, 4\) has pooled maps of 3 x 2 at .* Received: values of 2 x 2"
+    ):
+        MaxUnpooling2D(output_size=(5, 4))(pooled)
+    with pytest.raises(ValueError, match=r"takes output_size \(\(4, 4\)\) or a third tensor, not both"):
+        MaxUnpooling2D(output_size=(4, 4))([*pooled, LECTURE])
     with pytest.raises(ValueError, match=r"takes \[values, indices\] or"):
         MaxUnpooling2D()(LECTURE)
     with pytest.raises(ValueError, match=r"of one shape. Received: \(1, 4, 4, 1\) and \(1, 2, 4, 1\)"):

@@ -94,6 +94,32 @@ def test_gradients_are_those_of_the_dense_convolution():
         np.testing.assert_allclose(tf.convert_to_tensor(gradient) / scale, expected / scale, atol=1e-7)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_in_a_graph_a_read_of_a_leaf_that_does_not_exist_is_of_zeros(jit_compile):
+    """The leaf after the last of the first of two volumes is not the first of the second."""
+    tree, _ = trees()
+    layer, inputs = built(tree, features_of(tree))
+    leaves = tree.num_leaves
+    features = tf.constant(np.concatenate([inputs[0], 100 + inputs[0]]))
+
+    @tf.function(jit_compile=jit_compile)
+    def outputs_and_gradient(features, *reads):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = layer([features, *reads])
+            total = tf.reduce_sum(outputs)
+        return outputs, tape.gradient(total, features)
+
+    found, expected = [], []
+    for replacements, results in (((leaves, leaves + 2, 2**31 - 1), found), ((-1, -1, -1), expected)):
+        reads = [np.tile(table, (2, 1, 1)) for table in inputs[1:]]
+        for table in reads:
+            table[0, 0, :3] = replacements
+        results += outputs_and_gradient(features, *map(tf.constant, reads))
+    for values, zeros in zip(found, expected, strict=True):
+        np.testing.assert_allclose(values, zeros, rtol=1e-5, atol=1e-4)
+
+
 def test_compiled_mixed_and_reloaded(tmp_path):
     tree, _ = trees()
     features = features_of(tree)
@@ -130,6 +156,9 @@ def test_wrong_arguments_are_named():
         OctreeConv(2, kernel_size=5)([features, reads])
     with pytest.raises(ValueError, match="features has 4, reads has 3"):
         OctreeConv(2)([features, reads[:, :3]])
+    reads[0, 2, 5] = 4
+    with pytest.raises(ValueError, match=r"reads of group 1 must be less than the 4 leaves .* 4 at \(0, 2, 5\)"):
+        OctreeConv(2)([features, reads])
     with pytest.raises(ValueError, match=r"leaf_index must be in 0..3. Received: 0..4"):
         OctreeToDense()([features, np.full((1, 2, 2, 2), [0, 4], "int32")])
     with pytest.raises(ValueError, match=r"leaf_index must be \(B, S, S, S\) with S known"):

@@ -22,7 +22,7 @@ CHANGED_ARGUMENTS = {
     "CropLike": {"offset": 2},
     "ImageSizeCheck": {"minimum": 8, "step": 4},
     "MaxPoolingWithIndices2D": {"pool_size": 3},
-    "MaxUnpooling2D": {"pool_size": 3},
+    "MaxUnpooling2D": {"pool_size": 3, "output_size": (7, 5)},
     "ResizeLike": {"interpolation": "nearest"},
     "BatchNormalization": {
         "axis": 1,

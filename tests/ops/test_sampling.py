@@ -42,6 +42,13 @@ def test_inverse_density_is_the_logarithm_of_the_mean_distance():
     np.testing.assert_allclose(np.exp(log_weights), [[5 / 3, 1 / 2, 0.0]], rtol=1e-6)
 
 
+def test_in_a_graph_a_neighbor_that_does_not_exist_has_no_distance():
+    points = tf.constant([[[0.0], [1.0]], [[50.0], [70.0]]])
+    neighbors = tf.constant([[[0, 1, 2], [1, 0, 3]], [[0, 1, 2], [1, 0, -1]]])
+    log_weights = tf.function(sampling.inverse_density)(points, neighbors)
+    np.testing.assert_allclose(np.exp(log_weights), [[1 / 2, 1 / 2], [10.0, 10.0]], rtol=1e-6)
+
+
 def test_sparse_regions_keep_more_of_their_points():
     """A tenth of the points lies in the sparse half, at 10^(1/3) times the distance to the neighbours: of a sample of a
     quarter, about a fifth comes from there."""

@@ -1,4 +1,6 @@
-"""Mirror images, several sizes and tiles."""
+"""One size and several, whole and in tiles."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -32,17 +34,6 @@ def test_one_size_is_the_network_itself():
     np.testing.assert_array_equal(values, Window().outputs(IMAGE))
 
 
-def test_the_mirror_image_is_mirrored_back_and_averaged():
-    values = DenseInference(Window(), flip=True).values(IMAGE)
-    np.testing.assert_array_equal(values[..., 0], IMAGE[..., 0])
-    np.testing.assert_array_equal(values[..., 1], np.full((6, 8), 3.5))
-
-
-def test_directions_are_mirrored_too():
-    values = DenseInference(Window(), flip=True, mirror=lambda values: values * (1, 1, -1)).values(IMAGE)
-    np.testing.assert_array_equal(values[..., 2], np.zeros((6, 8)))
-
-
 def test_several_sizes_are_brought_back_and_averaged():
     window = Window()
     values = DenseInference(window, scales=(0.5, 1.0, 2.0)).values(IMAGE)
@@ -52,10 +43,28 @@ def test_several_sizes_are_brought_back_and_averaged():
     np.testing.assert_allclose(values[2, 3:5, 1], [(3 + 1.25 + 6.5) / 3, (4 + 1.75 + 8.5) / 3], rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"flip": True}])
-def test_the_best_class_and_its_value(options):
-    labels, largest = DenseInference(Window(), **options).best(IMAGE)
-    values = DenseInference(Window(), **options).values(IMAGE)
+def test_several_sizes_are_held_one_at_a_time():
+    class Constant:
+        def outputs(self, image):
+            return np.ones((*image.shape[:2], 40), np.float32)
+
+    image = np.zeros((150, 200, 3), np.uint8)
+    inference = DenseInference(Constant(), scales=(1.0, 2.0, 0.5))
+    inference.values(image[:8, :8])  # What TensorFlow loads with its first call is no matter of sizes.
+    tracemalloc.start()
+    try:
+        values = inference.values(image)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(values, 1, rtol=1e-6)
+    assert most < 1.1 * 4 * 40 * (1 + 2**2) * 150 * 200
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 2.0)])
+def test_the_best_class_and_its_value(scales):
+    labels, largest = DenseInference(Window(), scales).best(IMAGE)
+    values = DenseInference(Window(), scales).values(IMAGE)
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, values.argmax(axis=-1))
     np.testing.assert_array_equal(largest, values.max(axis=-1))

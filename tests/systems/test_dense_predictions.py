@@ -1,18 +1,22 @@
 """Files, pictures and tables of what was found, with functions in place of networks."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.data.published_masks import write_image, write_mask
+from tfdlcv.data.mask_decoding import MaskFormat, value_table
 from tfdlcv.errors import UserError
 from tfdlcv.systems.clustering import KMeansConfig
 from tfdlcv.systems.dense_predictions import Segmentation, cluster_files, measure_files, segment_files
+from tfdlcv.systems.image_predictions import names_of_results
 from tfdlcv.visualization.label_maps import palette
 
 FACTS = {"class_names": ["ground", "left", "right"], "palette": [[0, 0, 0], [200, 0, 0], [0, 0, 200]]}
+MASKS = MaskFormat(value_table(range(3)), "{}.png".format)
 
 
 def segment(image, mask):
@@ -35,8 +39,8 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
-def segmented(paths, directory, truth=None, on_error="stop"):
-    return segment_files(segment, paths, directory, facts=FACTS, truth=truth, on_error=on_error)
+def segmented(paths, directory, truth=None, on_error="stop", masks=MASKS):
+    return segment_files(segment, paths, directory, facts=FACTS, masks=masks, truth=truth, on_error=on_error)
 
 
 def test_label_maps_pictures_and_a_table(images, tmp_path):
@@ -68,10 +72,30 @@ def test_scores_where_the_truth_is_known(images, tmp_path):
     assert (table[1]["iou"], table[1]["precision"], table[2]["iou"]) == ("0.6667", "0.6667", "nan")
 
 
+def test_truth_with_the_values_and_names_of_its_data_set(images, tmp_path):
+    mask = np.full((20, 30), 50, np.uint8)
+    mask[:, :15], mask[0] = 255, 11
+    write_mask(tmp_path / "truth" / "a_mask.png", mask)
+    masks = MaskFormat(value_table([50, 255, 7], void_value=11), "{}_mask.png".format)
+    segmented([images / "a.png"], tmp_path / "out", truth=tmp_path / "truth", masks=masks)
+    assert rows_of(tmp_path / "out" / "predictions.csv")[0]["accuracy"] == "1.0"
+    assert [row["pixels"] for row in rows_of(tmp_path / "out" / "per_class.csv")] == ["285", "285", "0"]
+
+
 def test_files_of_one_name_do_not_overwrite_each_other(images, tmp_path):
-    write_image(tmp_path / "images" / "deeper" / "a.png", 10, 10)
-    segmented([images], tmp_path / "out")
-    assert len([*(tmp_path / "out" / "labels").iterdir()]) == 3
+    for height, part in enumerate("xy", start=10):
+        write_image(images / part / "c" / "a.png", height, 10)
+    written = segmented([images], tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "predictions.csv")
+    assert [row["name"] for row in rows] == ["a", "b", "a_2", "a_3"] and len(set(written.values())) == 9
+    for row in rows:
+        with Image.open(tmp_path / "out" / "labels" / f"{row['name']}.png") as labels:
+            assert labels.height == int(row["height"])
+
+
+def test_numbers_of_names_are_not_names_of_other_files():
+    paths = [Path(name) for name in ("x/a.png", "a_2.png", "a.jpg", "y/a_2.png", "y/a.png")]
+    assert [*names_of_results(paths)] == ["a", "a_2", "a_3", "a_2_2", "a_4"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +122,7 @@ def test_faults_name_the_file_and_can_be_skipped(images, tmp_path, capsys):
             raise UserError("the image of 24 x 16 pixels is too large")
         return segment(image, mask)
 
-    options = {"facts": FACTS, "truth": None}
+    options = {"facts": FACTS, "masks": MASKS, "truth": None}
     with pytest.raises(UserError, match=r"b.jpg: the image of 24 x 16 pixels is too large"):
         segment_files(picky, [images], tmp_path / "out", on_error="stop", **options)
     segment_files(picky, [images], tmp_path / "out", on_error="skip", **options)
@@ -115,9 +139,9 @@ def test_clusters_are_named_by_the_truth(tmp_path):
     (tmp_path / "images").mkdir()
     Image.fromarray(image).save(tmp_path / "images" / "a.png")
     write_mask(tmp_path / "truth" / "a.png", np.where(image[..., 0] > 0, 2, 1))
-    config = KMeansConfig(name="kmeans", clusters=2)
+    config, options = KMeansConfig(name="kmeans", clusters=2), {"facts": FACTS, "masks": MASKS, "on_error": "stop"}
     for truth in (None, tmp_path / "truth"):
-        cluster_files(config, [tmp_path / "images"], tmp_path / "out", facts=FACTS, truth=truth, on_error="stop")
+        cluster_files(config, [tmp_path / "images"], tmp_path / "out", truth=truth, **options)
         (row,) = rows_of(tmp_path / "out" / "predictions.csv")
         assert row["share of cluster 0"] == "0.5"
     assert float(row["mean_iou"]) == 1 and "mean_confidence" not in row

@@ -103,11 +103,33 @@ def test_border_weights_follow_the_masks_of_a_pipeline():
     masks[1, :, :3], masks[1, :, 5:] = 1, 1
     config = CrossEntropyConfig(border_weight=10.0, border_sigma=2.0)
     dataset = tf.data.Dataset.from_tensor_slices({"mask": masks}).batch(3)
-    (batch,) = dataset.map(lambda batch: add_border_weights(batch, config))
+    weighted = dataset.map(lambda batch: add_border_weights(batch, config, FACTS))
+    (batch,) = weighted
     weights = batch["pixel_weight"].numpy()
-    assert dataset.map(lambda batch: add_border_weights(batch, config)).element_spec["pixel_weight"].shape[1:] == (9, 9)
+    assert weighted.element_spec["pixel_weight"].shape[1:] == (9, 9)
     np.testing.assert_array_equal(weights[0], np.ones((9, 9)))
     assert weights[1, 4, 3] == pytest.approx(1 + 10 * np.exp(-(3**2) / 8)) and weights[1, 4, 1] == 1
+
+
+def test_weights_of_classes_and_borders_add_up_as_in_the_paper():
+    mask = np.zeros((1, 9, 9), np.int32)
+    mask[0, :, :3], mask[0, :, 5:], mask[0, 0, 3] = 1, 2, 255
+    section = {"name": "cross_entropy", "class_weights": (0.5, 3.0, 4.0), "border_weight": 10.0, "border_sigma": 2.0}
+    head, config = head_of(**section), CrossEntropyConfig(**section)
+    batch = {"mask": mask, "valid": np.array([True])}
+    (weighted,) = tf.data.Dataset.from_tensors(batch).map(lambda batch: add_border_weights(batch, config, FACTS))
+    between = 10 * np.exp(-(3**2) / 8)  # Columns 3 and 4 are 1 and 2 pixels away from the two objects.
+    expected = np.tile([3, 3, 3, 0.5 + between, 0.5 + between, 4, 4, 4, 4], (9, 1))
+    counted = mask[0] != 255
+    np.testing.assert_allclose(weighted["pixel_weight"][0][counted], expected[counted], rtol=1e-6)
+
+    logits = RANDOM.normal(size=(1, 9, 9, 3)).astype("float32")
+    entropy = -np.log(np.take_along_axis(np.asarray(keras.ops.softmax(logits))[0], mask[0, ..., None] % 255, axis=-1))
+    loss = (entropy[..., 0] * expected)[counted].mean()
+    assert values_of(head, weighted, logits) == {"cross_entropy": pytest.approx(loss, rel=1e-5)}
+    # Validation has no weights of borders.
+    loss = (entropy[..., 0] * np.array([0.5, 3, 4])[mask[0] % 255])[counted].mean()
+    assert values_of(head, batch, logits) == {"cross_entropy": pytest.approx(loss, rel=1e-5)}
 
 
 def test_probabilities_and_what_clients_get():

@@ -12,6 +12,7 @@ from tfdlcv.systems.segmentation_networks import DeepLabV3Config, FcnConfig, Seg
 from tfdlcv.systems.sliding_window import InputSizes, SlidingWindow, visible_radius
 
 SAME = InputSizes(minimum=16, step=1, stride=16)
+MIRROR = {"flip": True, "mirror": lambda outputs: outputs * (1, 1, -1)}
 
 
 def image_of(*size):
@@ -75,6 +76,42 @@ def test_the_valid_form_is_whole_in_any_tiles():
     padded = np.pad(image, ((92, 99), (92, 102), (0, 0)), mode="reflect")[None]
     direct = np.asarray(function_of(body)(padded))[0, :61, :90]
     np.testing.assert_allclose(whole, direct, rtol=0, atol=2e-6 * np.abs(whole).max())
+
+
+def averaged_with_the_mirror_image(function, sizes, image):
+    window = SlidingWindow(function, sizes)
+    return (window.outputs(image) + MIRROR["mirror"](window.outputs(image[:, ::-1])[:, ::-1])) / 2
+
+
+@pytest.mark.parametrize(("padding", "tile"), [("same", 96), ("valid", 30)])
+def test_tiles_of_the_mirror_image_change_nothing_either(padding, tile):
+    body, sizes = built(UnetConfig(name="unet", width=1 / 32, padding=padding))
+    image = image_of(tile + 31, tile + 51)  # No multiples of the stride.
+    expected = averaged_with_the_mirror_image(function_of(body), sizes, image)
+    for options in ({}, {"tile": tile, "body": body}):
+        outputs = SlidingWindow(function_of(body), sizes, **options, **MIRROR).outputs(image)
+        assert outputs.dtype == np.float32
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def test_the_mirror_image_is_never_taken_whole_in_tiles():
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((None, None, 3))
+    x = keras.layers.MaxPooling2D(2, padding="same")(keras.layers.Conv2D(4, 3, padding="same")(pixels))
+    x = keras.layers.UpSampling2D(2)(keras.layers.Conv2D(3, 3, padding="same")(x))
+    network, sizes, seen = keras.Model(pixels, x), InputSizes(2, 2, 2), []
+
+    def function(image):
+        tf.py_function(lambda image: seen.append(tuple(image.shape[1:3])), [image], [])
+        return network(tf.cast(image, tf.float32) / 255)[:, : tf.shape(image)[1], : tf.shape(image)[2]]
+
+    image = image_of(60, 45)
+    expected = averaged_with_the_mirror_image(function, sizes, image)
+    seen.clear()
+    window = SlidingWindow(function, sizes, tile=16, body=network, **MIRROR)
+    np.testing.assert_allclose(window.outputs(image), expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+    assert len(seen) == 2 * 4 * 3  # The image and its mirror image for each of 4 x 3 tiles.
+    assert np.max(seen) <= 16 + 2 * window.halo + 2 * sizes.stride < 45
 
 
 def test_the_radius_of_two_convolutions_and_a_pool():

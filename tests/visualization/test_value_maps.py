@@ -36,7 +36,20 @@ def test_unknown_depth_is_white_and_unknown_errors_too():
 def test_normals_are_colours():
     normals = np.broadcast_to(np.array([0, 0, -1.0]), (20, 30, 3))
     picture = draw_value_maps([IMAGE], [normals], "normals", tile_pixels=60)
-    assert (picture == (128, 128, 0)).all(axis=-1).sum() == 60 * 40
+    facing = (picture == (128, 128, 0)).all(axis=-1)
+    assert facing[:80].sum() == 60 * 40
+
+
+def test_the_legend_of_normals_has_six_directions():
+    picture = draw_value_maps([IMAGE], [np.ones((20, 30, 3))], "normals", tile_pixels=400)
+    squares = []
+    for axis in range(3):
+        for end in (0, 255):
+            rows, columns = np.nonzero((picture == np.where(np.arange(3) == axis, end, 128)).all(axis=-1))
+            assert len(rows) == 11 * 11 and rows.min() > 400 * 20 // 30
+            squares.append((rows.min(), columns.min()))
+    # Left, right, up, down, towards the camera and away from it: y is down and z away.
+    assert squares == sorted(squares)
 
 
 def test_nothing_known_is_no_fault():

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import Field
 
 from tfdlcv.data.dense_examples import VOID, DenseData
-from tfdlcv.data.mask_decoding import read_mask, value_table
+from tfdlcv.data.mask_decoding import MaskFormat, read_mask, value_table
 from tfdlcv.data.mask_files import MaskedImages, MaskFilesConfig, MaskReader, build_listed
 from tfdlcv.errors import UserError
 
@@ -61,6 +61,13 @@ class CityscapesConfig(MaskFilesConfig):
     """Part of train. With 0, validation uses the test part, as published results do."""
 
 
+def mask_format() -> MaskFormat:
+    """That of `labelIds`."""
+    table = value_table([number for _, number, _ in _CLASSES])
+    table[:_NUM_LABELS][table[:_NUM_LABELS] < 0] = VOID
+    return MaskFormat(table, lambda stem: f"{stem.removesuffix('_leftImg8bit')}_gtFine_labelIds.png")
+
+
 def build(config: CityscapesConfig) -> DenseData:
     """Lists, checks and opens the files.
 
@@ -69,8 +76,7 @@ def build(config: CityscapesConfig) -> DenseData:
     """
     folder = Path(config.folder).expanduser().absolute()
     parts = {part: _listed(folder, subfolder) for part, subfolder in _PARTS.items()}
-    table = value_table([number for _, number, _ in _CLASSES])
-    table[:_NUM_LABELS][table[:_NUM_LABELS] < 0] = VOID
+    table = mask_format().table
     reader = MaskReader(
         read=lambda path: read_mask(path, table),
         class_names=CLASS_NAMES,
@@ -90,9 +96,8 @@ def _listed(folder: Path, part: str) -> MaskedImages:
     if not images:
         raise UserError(f"{image_folder} holds no <city>/<name>_leftImg8bit.png. They are on {_SOURCE}.")
     names = [path.name.removesuffix("_leftImg8bit.png") for path in images]
-    masks = [
-        mask_folder / path.parent.name / f"{name}_gtFine_labelIds.png" for path, name in zip(images, names, strict=True)
-    ]
+    name_of = mask_format().file_name
+    masks = [mask_folder / path.parent.name / name_of(path.stem) for path in images]
     missing = [path for path in masks if not path.is_file()]
     if missing:
         raise UserError(

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tfdlcv.data.clouds import Cloud, check_cloud
-from tfdlcv.data.meshes import Mesh
+from tfdlcv.data.meshes import Mesh, triangle_areas
 from tfdlcv.errors import UserError
 
 CLOUD_SUFFIXES = frozenset({".ply", ".las", ".laz", ".npz", ".xyz", ".txt", ".csv", ".pts"})
@@ -51,7 +51,11 @@ def read_cloud(path: Path) -> Cloud:
 
 
 def read_mesh(path: Path) -> Mesh | None:
-    """The triangles of an OFF file, or of a PLY file that has faces; None where there are only points."""
+    """The triangles of an OFF file, or of a PLY file that has faces; None where there are only points.
+
+    Raises:
+        UserError: as `read_off`.
+    """
     path = Path(path)
     if path.suffix.lower() == ".off":
         return read_off(path)
@@ -65,16 +69,17 @@ def read_mesh(path: Path) -> Mesh | None:
     lists = next((name for name in ("vertex_indices", "vertex_index") if name in face.dtype.names), None)
     if lists is None:
         raise UserError(f"{path}: its faces have neither vertex_indices nor vertex_index")
-    vertex = content["vertex"].data
+    vertex = _ply_vertices(content, path)
     vertices = np.stack([vertex[axis] for axis in "xyz"], axis=1).astype(np.float64)
-    return Mesh(vertices, _triangles([np.asarray(corners) for corners in face[lists]], len(vertices), path))
+    return _mesh(vertices, [np.asarray(corners) for corners in face[lists]], path)
 
 
 def read_off(path: Path) -> Mesh:
     """A mesh in Geomview's text format; also where the numbers follow "OFF" without a break, as in some of ModelNet's.
 
     Raises:
-        UserError: no such file, or one that is damaged or cut short, with the byte.
+        UserError: no such file, one that is damaged or cut short, with the byte, faces of vertices that do not exist,
+            vertices that are not finite, or no area.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,6 +92,8 @@ def read_off(path: Path) -> Mesh:
     words = [words[0][3:], *words[1:]] if words[0] != b"OFF" else words[1:]
     try:
         counts = [int(word) for word in words[:3]]
+        if min(counts[:2], default=0) < 0:
+            raise ValueError(f"{counts[0]} vertices and {counts[1]} faces")
         vertices = np.array(words[3 : 3 + 3 * counts[0]], np.float64)
         place, polygons = 3 + 3 * counts[0], []
         for _ in range(counts[1]):
@@ -98,10 +105,10 @@ def read_off(path: Path) -> Mesh:
     except IndexError:
         raise UserError(f"{path}: cut short: it ends at byte {len(content)}, before the last face") from None
     except ValueError as error:
-        raise UserError(f"{path}: damaged: {error}") from None
+        raise UserError(f"{path}: damaged, or cut short at byte {len(content)}: {error}") from None
     if len(vertices) < 3 * counts[0]:
         raise UserError(f"{path}: cut short: it ends at byte {len(content)}, before the last vertex")
-    return Mesh(vertices.reshape(-1, 3), _triangles(polygons, counts[0], path))
+    return _mesh(vertices.reshape(-1, 3), polygons, path)
 
 
 def write_ply(path: Path, positions: np.ndarray, colors: np.ndarray, *, label: np.ndarray | None = None) -> Path:
@@ -138,14 +145,19 @@ def _ply(path: Path):
         raise UserError(f"{path}: not a PLY file: {error}") from None
 
 
-def _read_ply(path: Path) -> Cloud:
-    content = _ply(path)
+def _ply_vertices(content, path: Path) -> np.ndarray:
+    """(N,) with the fields x, y, z and others."""
     if "vertex" not in {element.name for element in content.elements}:
         raise UserError(f"{path}: the PLY file has no element vertex")
     vertex = content["vertex"].data
     missing = [axis for axis in "xyz" if axis not in vertex.dtype.names]
     if missing:
         raise UserError(f"{path}: the PLY file's vertices have no {', '.join(missing)}")
+    return vertex
+
+
+def _read_ply(path: Path) -> Cloud:
+    vertex = _ply_vertices(_ply(path), path)
 
     def columns(*names):
         return np.stack([vertex[name] for name in names], axis=1) if {*names} <= {*vertex.dtype.names} else None
@@ -270,6 +282,20 @@ def _eight_bits(color: np.ndarray | None) -> np.ndarray | None:
     elif color.size and color.max() > 255:
         color = color / 257
     return np.clip(np.round(color), 0, 255).astype(np.uint8)
+
+
+def _mesh(vertices: np.ndarray, polygons: list[np.ndarray], path: Path) -> Mesh:
+    """Of vertices (V, 3) float64 and the corners of each polygon; checks that points can be drawn from its surface."""
+    finite = np.isfinite(vertices).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise UserError(f"{path}: vertex {row} is not finite: {vertices[row].tolist()}")
+    mesh = Mesh(vertices, _triangles(polygons, len(vertices), path))
+    with np.errstate(over="ignore", invalid="ignore"):  # An area beyond float64 is the error below.
+        area = triangle_areas(mesh).sum()
+    if not 0 < area < np.inf:
+        raise UserError(f"{path}: the area of the mesh must be finite and > 0, but is {area:g}")
+    return mesh
 
 
 def _triangles(polygons: list[np.ndarray], num_vertices: int, path: Path) -> np.ndarray:

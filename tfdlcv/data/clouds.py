@@ -44,6 +44,11 @@ class Cloud:
         }
         return replace(self, **chosen)
 
+    def repeated(self, count: int, random: np.random.Generator) -> Cloud:
+        """All points, then some of them again, until there are `count`, which is at least N."""
+        extra = random.choice(len(self), count - len(self))
+        return self.select(np.concatenate([np.arange(len(self)), extra]))
+
 
 def check_cloud(cloud: Cloud, source: str, *, at_least: int = 1) -> None:
     """Raise a UserError that names `source` and the tensor, if the cloud cannot be used.

@@ -24,7 +24,7 @@ from tfdlcv.data import splits
 from tfdlcv.data.dense_examples import VOID, DenseData
 from tfdlcv.data.image_listing import ENDINGS
 from tfdlcv.data.labelled_images import listed
-from tfdlcv.data.mask_decoding import read_mask, value_table
+from tfdlcv.data.mask_decoding import MaskFormat, read_mask, value_table
 from tfdlcv.data.mask_files import MaskedImages, MaskFilesConfig, MaskReader, build_listed, part_of
 from tfdlcv.data.voc import palette
 from tfdlcv.errors import UserError
@@ -66,15 +66,26 @@ class ImageMaskFolder(MaskFilesConfig):
                 )
             if len(set(self.values)) != len(self.values):
                 raise ValueError(f"values must differ, not {list(self.values)}")
-        values = self.values or range(len(self.class_names))
+        values = self.values_of_classes
         if self.void_value != VOID and self.void_value in values:
-            raise ValueError(f"void_value ({self.void_value}) must not be among the values of classes {list(values)}")
+            raise ValueError(f"void_value ({self.void_value}) must not be among the values of classes {values}")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 f"validation_fraction ({self.validation_fraction}) and test_fraction ({self.test_fraction}) must leave "
                 "a part for training"
             )
         return self
+
+    @property
+    def values_of_classes(self) -> list[int]:
+        """`values`, or what stands for them."""
+        return list(range(len(self.class_names)) if self.values is None else self.values)
+
+
+def mask_format(config: ImageMaskFolder) -> MaskFormat:
+    """As `config` says."""
+    table = value_table(config.values_of_classes, config.void_value)
+    return MaskFormat(table, lambda stem: f"{stem}{config.mask_suffix}.png")
 
 
 def build(config: ImageMaskFolder) -> DenseData:
@@ -94,14 +105,13 @@ def build(config: ImageMaskFolder) -> DenseData:
             parts["test"] = everything.of(np.sort(held))
         parts["train"] = everything.of(np.sort(order))
         validation_fraction /= 1 - config.test_fraction  # Of the whole, not of what testing leaves.
-    values = tuple(range(len(config.class_names))) if config.values is None else config.values
-    table = value_table(values, config.void_value)
+    table = mask_format(config).table
     reader = MaskReader(
         read=lambda path: read_mask(path, table),
         class_names=config.class_names,
         palette=palette(len(config.class_names)),
         files=[path for part in parts.values() for path in part.masks],
-        options={"values": list(values), "void_value": config.void_value},
+        options={"values": config.values_of_classes, "void_value": config.void_value},
     )
     data = build_listed(config, parts, reader, validation_fraction)
     if sum(count > 0 for count in data.class_pixels) == 1 and config.check == "once":
@@ -138,7 +148,8 @@ def _listed(part_folder: Path, folder: Path, config: ImageMaskFolder) -> MaskedI
     images = _files(image_folder, ENDINGS)
     if not images:
         raise UserError(f"{image_folder} holds no images; they end in {', '.join(ENDINGS)}")
-    masks = {path: mask_folder / f"{path.stem}{config.mask_suffix}.png" for path in images}
+    name_of = mask_format(config).file_name
+    masks = {path: mask_folder / name_of(path.stem) for path in images}
     doubled = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
     if doubled:
         raise UserError(f"{image_folder} has several images for one mask: {listed(doubled)}")

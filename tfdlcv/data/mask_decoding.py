@@ -8,7 +8,8 @@ Shape legend: masks H x W, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,18 @@ from tfdlcv.data.dense_examples import VOID
 from tfdlcv.errors import UserError
 
 _NAMED_VALUES = 5  # So many of the wrong values stand in a message.
+
+
+@dataclass(frozen=True)
+class MaskFormat:
+    """What the mask files of a data set hold, and what they are called.
+
+    table: see `value_table`.
+    file_name: the name of an image's file, without its ending -> that of its mask.
+    """
+
+    table: np.ndarray
+    file_name: Callable[[str], str]
 
 
 def value_table(values: Sequence[int], void_value: int = VOID) -> np.ndarray:

@@ -26,6 +26,7 @@ from tfdlcv.data.voc import VOC2012Config
 
 if TYPE_CHECKING:
     from tfdlcv.data.dense_examples import DenseData
+    from tfdlcv.data.mask_decoding import MaskFormat
     from tfdlcv.data.pipeline import Datasets
 
 SegmentationDataConfig = Annotated[
@@ -52,6 +53,18 @@ def build(config: SegmentationDataConfig | RegressionDataConfig) -> DenseData:
         MotorcycleConfig: motorcycle,
     }
     return reader[type(config)].build(config)
+
+
+def mask_format(config: SegmentationDataConfig, num_classes: int) -> MaskFormat:
+    """How true masks of a user's images are saved: as those of the data set, or as class numbers."""
+    from tfdlcv.data import cityscapes, image_mask_folder
+    from tfdlcv.data.mask_decoding import MaskFormat, value_table
+
+    if isinstance(config, ImageMaskFolder):
+        return image_mask_folder.mask_format(config)
+    if isinstance(config, CityscapesConfig):
+        return cityscapes.mask_format()
+    return MaskFormat(value_table(range(num_classes)), lambda stem: f"{stem}.png")
 
 
 def build_datasets(config: SegmentationDataConfig | RegressionDataConfig) -> Datasets:

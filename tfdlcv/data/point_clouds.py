@@ -56,7 +56,7 @@ class CloudData:
 
     Attributes:
         centre, up_axis: see `prepare`.
-        category_names: of the clouds, where `Cloud.category` is set.
+        category_names: of the clouds, where `Cloud.category` is set, whether or not it is among the features.
         label_category: category of each class, where a cloud's category decides which classes its points may have.
     """
 

@@ -64,8 +64,10 @@ class PartShapes:
         path, category = self.files[index]
         try:
             rows = np.loadtxt(path, dtype=np.float32, ndmin=2)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: missing, damaged or cut short: {error}") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error}") from None
+        except ValueError as error:
+            raise UserError(f"{path}: damaged, or cut short at byte {path.stat().st_size}: {error}") from None
         if rows.shape[1] != 7 or not len(rows):
             raise UserError(f"{path}: rows must be x y z nx ny nz part, but the table is {rows.shape}")
         label = rows[:, 6].astype(np.int32)
@@ -117,7 +119,7 @@ def build(config: ShapeNetPartConfig) -> CloudData:
         points=config.points,
         centre="unit_sphere",
         up_axis=1,
-        category_names=tuple(PARTS) if "category" in config.features else (),
+        category_names=tuple(PARTS),
         label_category=tuple(category for category, count in enumerate(PARTS.values()) for _ in range(count)),
     )
 

@@ -17,6 +17,7 @@ rooms.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -86,8 +87,7 @@ class Crops:
         name, middle = self._middle(index, random)
         room = self.rooms[name]
         if len(room) <= self.points:
-            extra = random.choice(len(room), self.points - len(room))
-            return room.select(np.concatenate([np.arange(len(room)), extra]))
+            return room.repeated(self.points, random)
         _, nearest = self._tree(name).query(room.positions[middle], k=self.points)
         return room.select(np.sort(nearest))
 
@@ -165,11 +165,11 @@ def _area(config: StanfordConfig, area: str, path: Path, cache: Path) -> dict[st
         unfinished.replace(store)
     try:
         with np.load(store, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError) as error:
+            names = dict.fromkeys(key.rpartition("/")[0] for key in content.files)
+            parts = ("positions", "color", "label")
+            rooms = {name: Cloud(**{part: content[f"{name}/{part}"] for part in parts}) for name in names}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
         raise UserError(f"{store} is damaged: {error}. Remove it, to have it made anew") from None
-    names = dict.fromkeys(key.rpartition("/")[0] for key in arrays)
-    rooms = {name: Cloud(**{key: arrays[f"{name}/{key}"] for key in ("positions", "color", "label")}) for name in names}
     if config.clutter == "class":
         return rooms
     last = CLASS_NAMES.index("clutter")

@@ -144,7 +144,8 @@ class FlexConv(_FlexLayer):
     times the time (`benchmarks/flexconv.py --layers 8 --points 32768`). So it is for large clouds, and not the default.
 
     Call arguments:
-        inputs: [features (B, N, C), positions (B, N, D), neighbors (B, M, K) int32]; a negative neighbour is padding.
+        inputs: [features (B, N, C), positions (B, N, D), neighbors (B, M, K) int32]; a negative neighbour is padding,
+            and in a graph, where its value cannot be checked, one from N on too.
         query_positions: (B, M, D), around which the neighbours lie; without them, the first M positions.
 
     Returns:
@@ -182,7 +183,8 @@ class FlexConvTranspose(_FlexLayer):
 
     Call arguments:
         inputs: [features (B, M, C), positions (B, N, D), neighbors (B, M, K) int32], where the neighbours are the
-            points that a query point sends to; a negative one is padding. A point that nothing is sent to gets `bias`.
+            points that a query point sends to; padding is as in `FlexConv`. A point that nothing is sent to gets
+            `bias`.
         query_positions: (B, M, D), of the features; without them, the first M positions.
 
     Returns:

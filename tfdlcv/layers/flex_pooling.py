@@ -14,8 +14,8 @@ from tfdlcv.ops import cloud_checks, flex
 class FlexPooling(keras.layers.Layer):
     """The largest value of each channel among the neighbours; M less than N subsamples at once.
 
-    A negative neighbour is padding; a point with nothing else gets zeros. The gradient goes to the largest value, in
-    equal parts where several are as large.
+    A negative neighbour is padding, and in a graph, where its value cannot be checked, one from N on too; a point with
+    nothing else gets zeros. The gradient goes to the largest value, in equal parts where several are as large.
 
     Call arguments:
         inputs: [features (B, N, C), neighbors (B, M, K) int32].

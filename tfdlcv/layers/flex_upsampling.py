@@ -30,8 +30,9 @@ class FlexUpsampling(keras.layers.Layer):
 
     Call arguments:
         inputs: [features (B, M, C), positions (B, N, D), neighbors (B, N, K) int32]. The neighbours are points of the
-            full cloud for "flex", and of the subsampled one, nearest first, for the others. A negative one is padding;
-            a point without a neighbour gets zeros.
+            full cloud for "flex", and of the subsampled one, nearest first, for the others. A negative one is padding,
+            and in a graph, where its value cannot be checked, one beyond those points too; a point without a neighbour
+            gets zeros.
         coarse_positions: (B, M, D), of the subsampled points; without them, the first M positions.
 
     Returns:

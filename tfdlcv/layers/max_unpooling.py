@@ -68,29 +68,42 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
 class MaxUnpooling2D(keras.layers.Layer):
     """Puts values where `MaxPoolingWithIndices2D` found its maxima, and zeros everywhere else.
 
+    Indices count by the width that the pool has seen. Where that is no multiple of p and neither a third tensor nor
+    `output_size` tells it, values stand at wrong places, and nothing shows it.
+
     Args:
         pool_size: p of the pool.
+        output_size: (H, W) that the pool has seen, for inputs without a third tensor; None: H = p * h and W = p * w.
 
     Call arguments:
         inputs: [values (N, h, w, C), indices (N, h, w, C) int32], or with a third tensor (N, H, W, any) of the size
-            that the pool has seen; without it H = p * h and W = p * w.
+            that the pool has seen.
 
     Returns:
         (N, H, W, C).
+
+    Raises:
+        ValueError: a pool of `output_size` has other maps than h x w, or both it and a third tensor are given.
     """
 
-    def __init__(self, pool_size=2, **kwargs):
+    def __init__(self, pool_size=2, *, output_size=None, **kwargs):
         super().__init__(**kwargs)
         if pool_size < 1:
             raise ValueError(f"pool_size must be at least 1. Received: pool_size={pool_size}")
         self.pool_size = pool_size
+        self.output_size = None if output_size is None else tuple(output_size)
 
     def call(self, inputs):
         """The reverse of the pooling; see the class."""
         values, indices, reference = _parts(inputs, self.name)
         size = self.pool_size
         batch, height, width = ops.shape(values)[:3]
-        columns = width * size if reference is None else ops.shape(reference)[2]
+        output_size = self.output_size
+        if output_size is not None:
+            self._check_output_size(values, reference)
+        elif reference is not None:
+            output_size = ops.shape(reference)[1:3]
+        columns = width * size if output_size is None else output_size[1]
         place = indices // columns % size * size + indices % columns % size  # (N, h, w, C), within the window.
         here = ops.equal(ops.expand_dims(place, 3), _places(size))
         values = ops.expand_dims(values, 3)
@@ -99,21 +112,30 @@ class MaxUnpooling2D(keras.layers.Layer):
         x = ops.reshape(windows, (batch, height, width, size, size, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (N, h, p, w, p, C)
         x = ops.reshape(x, (batch, height * size, width * size, channels))
-        if reference is None:
-            return x
-        rows, columns = ops.shape(reference)[1:3]
-        return x[:, :rows, :columns]
+        return x if output_size is None else x[:, : output_size[0], : output_size[1]]
 
     def compute_output_shape(self, input_shape):
         """(N, H, W, C)."""
         values, *others = input_shape
+        if self.output_size is not None:
+            return (values[0], *self.output_size, values[-1])
         if len(others) == 2:
             return (values[0], *others[1][1:3], values[-1])
         sizes = [None if size is None else size * self.pool_size for size in values[1:3]]
         return (values[0], *sizes, values[-1])
 
     def get_config(self):
-        return super().get_config() | {"pool_size": self.pool_size}
+        return super().get_config() | {"pool_size": self.pool_size, "output_size": self.output_size}
+
+    def _check_output_size(self, values, reference):
+        if reference is not None:
+            raise ValueError(f"{self.name} takes output_size ({self.output_size}) or a third tensor, not both")
+        pooled = tuple(-(-length // self.pool_size) for length in self.output_size)
+        if any(known not in (None, wanted) for known, wanted in zip(values.shape[1:3], pooled, strict=True)):
+            raise ValueError(
+                f"output_size {self.output_size} has pooled maps of {pooled[0]} x {pooled[1]} at pool_size "
+                f"{self.pool_size}. Received: values of {values.shape[1]} x {values.shape[2]}"
+            )
 
 
 def _padded_to_multiples(x, size: int):

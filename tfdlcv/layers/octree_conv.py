@@ -32,13 +32,14 @@ class OctreeConv(keras.layers.Layer):
 
     Call arguments:
         inputs: [features (B, L, C), *reads], where the reads are those of `tfdlcv.ops.octree.convolution_reads`,
-            (B, L_g, R_g) int32 for each group of leaves.
+            (B, L_g, R_g) int32 for each group of leaves. A negative read is of zeros, and in a graph, where its value
+            cannot be checked, one from L on too.
 
     Returns:
         (B, L, F). Leaves that pad a group to that of the largest volume get numbers that no other leaf reads.
 
     Raises:
-        ValueError: of a wrong rank or size.
+        ValueError: of a wrong rank or size, and in eager execution of reads of leaves that do not exist.
     """
 
     def __init__(
@@ -94,6 +95,9 @@ class OctreeConv(keras.layers.Layer):
         counts = [table.shape[1] for table in reads]
         if None not in counts:
             cloud_checks.check_same("the number of leaves", features=features.shape[1], reads=sum(counts))
+        names = octree.group_names(octree_features.largest_leaf(len(reads)))
+        for name, table in zip(names, reads, strict=True):
+            cloud_checks.check_indices(table, features.shape[1], f"the reads of group {name}", of="leaves of features")
         outputs = octree_features.convolution(features, reads, ops.cast(self.kernel, features.dtype))
         if self.use_bias:
             outputs = outputs + self.bias

@@ -40,7 +40,7 @@ def mask_cross_entropy(
         logits, mask, valid: See the module.
         class_weights: K factors for pixels of each class, such as `median_frequency_weights`. As in `cross_entropy`,
             and unlike in PyTorch, the sum is divided by the number of pixels, not by the sum of their weights.
-        pixel_weights: (B, H, W) further factors, such as `border_weights`.
+        pixel_weights: (B, H, W) further factors, such as `border_weights`, of which those of classes are a part.
     """
     return focal_loss(logits, mask, gamma=0.0, valid=valid, class_weights=class_weights, pixel_weights=pixel_weights)
 

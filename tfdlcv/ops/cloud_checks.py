@@ -52,14 +52,17 @@ def check_neighbors(neighbors, num_points: int | None, name: str = "neighbors", 
         raise ValueError(f"{name} must be integers. Received: dtype={dtype}")
     if not neighbors.shape[2]:
         raise ValueError(f"{name} must have a fixed number of neighbours. Received: shape={tuple(neighbors.shape)}")
-    array = value_at_hand(neighbors)
-    if array is None or num_points is None or array.size == 0:
+    check_indices(neighbors, num_points, name, of=f"points of {of}")
+
+
+def check_indices(indices, count: int | None, name: str, *, of: str):
+    """Raises ValueError if an index at hand is not less than `count`, the number of what `of` says; names the first."""
+    array = value_at_hand(indices)
+    if array is None or count is None or array.size == 0:
         return
-    if array.max() >= num_points:
-        where = tuple(int(i) for i in np.argwhere(array >= num_points)[0])
-        raise ValueError(
-            f"{name} must be less than the {num_points} points of {of}. Received: {array[where]} at {where}"
-        )
+    if array.max() >= count:
+        where = tuple(int(i) for i in np.argwhere(array >= count)[0])
+        raise ValueError(f"{name} must be less than the {count} {of}. Received: {array[where]} at {where}")
 
 
 def check_same(axis_name: str, **sizes: int | None):

@@ -8,8 +8,9 @@ weight of a neighbour, <theta, l_i - l_k> + theta_bias, is affine in its relativ
 with offset = (l_i - l_k, 1) and W = (theta, theta_bias): the same numbers without a weight matrix for every edge.
 The sum is not split further, into l_i (sum f) - sum l_k f, which loses 3 to 4 digits a hundred metres from the origin.
 
-Shapes: B clouds, N points, M query points, K neighbours, D coordinates, C channels, F filters. A negative neighbour is
-padding: its offset is zero in all D + 1 components, so that it enters no sum.
+Shapes: B clouds, N points, M query points, K neighbours, D coordinates, C channels, F filters. A neighbour that does
+not exist, less than 0 or at least N, is padding: its offset is zero in all D + 1 components, so that it enters no sum.
+The layers raise an error for one from N on where they see its value, which is in eager execution, not in a graph.
 """
 
 import keras
@@ -20,14 +21,30 @@ SMALLEST_LENGTH = 1e-12
 
 
 def gather_neighbors(values, neighbors):
-    """Rows (B, M, K, C) of values (B, N, C); padding gets those of point 0, to be masked by the caller."""
+    """Rows (B, M, K, C) of values (B, N, C); padding gets some row of its own cloud, to be masked by the caller."""
     clouds, points = ops.shape(values)[:2]
-    indices = ops.maximum(ops.cast(neighbors, "int32"), 0)
-    if not isinstance(clouds, int) or clouds != 1:
-        first = ops.arange(clouds, dtype="int32") * points
-        indices = indices + ops.reshape(first, (-1, 1, 1))
     # Rows of one matrix, which is the form that frameworks gather fastest and whose gradient is a sum over rows.
-    return ops.take(ops.reshape(values, (-1, values.shape[-1])), indices, axis=0)
+    return ops.take(ops.reshape(values, (-1, values.shape[-1])), _rows(neighbors, clouds, points), axis=0)
+
+
+def existing(neighbors, num_points):
+    """(B, M, K) bool: which neighbours are one of the points 0..N - 1; the others are padding."""
+    neighbors = ops.cast(neighbors, "int32")
+    # `_rows` needs the same clipped indices, which compilers then compute once.
+    return ops.equal(neighbors, _clipped(neighbors, num_points))
+
+
+def _rows(neighbors, clouds, num_points):
+    """Where the neighbours (B, M, K) stand in the matrix of the points of all clouds, (B N, C)."""
+    indices = _clipped(ops.cast(neighbors, "int32"), num_points)
+    if isinstance(clouds, int) and clouds == 1:
+        return indices
+    first = ops.arange(clouds, dtype="int32") * num_points
+    return indices + ops.reshape(first, (-1, 1, 1))
+
+
+def _clipped(indices, num_points):
+    return ops.maximum(ops.minimum(indices, num_points - 1), 0)
 
 
 def relative_offsets(positions, neighbors, query_positions=None, *, normalize: bool = False):
@@ -46,7 +63,8 @@ def relative_offsets(positions, neighbors, query_positions=None, *, normalize: b
     """
     if query_positions is None:
         query_positions = positions[:, : ops.shape(neighbors)[1]]
-    valid = ops.expand_dims(ops.cast(ops.greater_equal(neighbors, 0), positions.dtype), -1)  # (B, M, K, 1)
+    valid = ops.cast(existing(neighbors, ops.shape(positions)[1]), positions.dtype)
+    valid = ops.expand_dims(valid, -1)  # (B, M, K, 1)
     relative = valid * (ops.expand_dims(query_positions, 2) - gather_neighbors(positions, neighbors))  # (B, M, K, D)
     if normalize:
         count = ops.maximum(ops.sum(valid, axis=2, keepdims=True), 1.0)
@@ -89,15 +107,9 @@ def scatter_moments(values, offsets, neighbors, num_points: int):
         (B, N, C).
     """
     messages = ops.matmul(ops.transpose(offsets, (0, 1, 3, 2)), values)  # (B, M, K, C)
-    clouds = ops.shape(neighbors)[0]
-    indices = ops.maximum(ops.cast(neighbors, "int32"), 0)
-    if not isinstance(clouds, int) or clouds != 1:
-        first = ops.arange(clouds, dtype="int32") * num_points
-        indices = indices + ops.reshape(first, (-1, 1, 1))
-    channels = values.shape[-1]
-    summed = ops.segment_sum(
-        ops.reshape(messages, (-1, channels)), ops.reshape(indices, (-1,)), num_segments=clouds * num_points
-    )
+    clouds, channels = ops.shape(neighbors)[0], values.shape[-1]
+    rows = ops.reshape(_rows(neighbors, clouds, num_points), (-1,))
+    summed = ops.segment_sum(ops.reshape(messages, (-1, channels)), rows, num_segments=clouds * num_points)
     return ops.reshape(summed, (-1, num_points, channels))
 
 
@@ -159,7 +171,7 @@ def position_dtype(dtype) -> str:
 
 def max_over_neighbors(features, neighbors):
     """Largest features (B, M, C) among the neighbours (B, M, K) that are not padding; 0 where all are."""
-    valid = ops.expand_dims(ops.greater_equal(neighbors, 0), -1)  # (B, M, K, 1)
+    valid = ops.expand_dims(existing(neighbors, ops.shape(features)[1]), -1)  # (B, M, K, 1)
     lowest = ops.cast(float("-inf"), features.dtype)
     largest = ops.max(ops.where(valid, gather_neighbors(features, neighbors), lowest), axis=2)
     return ops.where(ops.any(valid, axis=2), largest, ops.zeros_like(largest))
@@ -179,7 +191,7 @@ def interpolate(features, positions, neighbors, query_positions):
     squares = ops.sum(
         ops.square(ops.expand_dims(query_positions, 2) - gather_neighbors(positions, neighbors)), axis=-1
     )  # (B, M, K)
-    valid = ops.greater_equal(neighbors, 0)
+    valid = existing(neighbors, ops.shape(features)[1])
     # Ratios to the nearest neighbour's distance: a point at distance 0 takes all the weight, and no unit of length or
     # constant beside the distances decides how near "at" is.
     nearest = ops.min(ops.where(valid, squares, ops.cast(float("inf"), dtype)), axis=-1, keepdims=True)

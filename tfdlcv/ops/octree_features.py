@@ -53,7 +53,8 @@ def convolution(features, reads: Sequence, kernel):
 
     Args:
         features: (B, L, C).
-        reads: of `tfdlcv.ops.octree.convolution_reads`, (B, L_g, R_g) int32 for each group; -1 reads zeros.
+        reads: of `tfdlcv.ops.octree.convolution_reads`, (B, L_g, R_g) int32 for each group; a leaf that does not
+            exist, such as -1, has zeros.
         kernel: (k, k, k, C, F), of the dtype of the features.
 
     Returns:
@@ -101,7 +102,8 @@ def _taps(features, reads, size: int):
     rows = ops.reshape(ops.pad(features, ((0, 0), (0, 1), (0, 0))), (-1, channels))
     first = (leaves + 1) * ops.reshape(ops.arange(clouds, dtype="int32"), (-1, 1, 1))
     for name, table in zip(octree.group_names(largest), reads, strict=True):
-        taps = ops.take(rows, ops.where(table < 0, leaves, table) + first, axis=0)  # (B, L_g, R_g, C)
+        existing = ops.where(flex.existing(table, leaves), table, leaves)
+        taps = ops.take(rows, existing + first, axis=0)  # (B, L_g, R_g, C)
         if name != "1":
             means = ops.convert_to_tensor(octree.tap_means(name, largest, size), dtype=features.dtype)
             taps = ops.matmul(means, taps)  # (B, L_g, T, C)

@@ -34,7 +34,7 @@ def inverse_density_sample(positions, neighbors, num_samples: int, *, seed=None)
 
     Args:
         positions: (B, N, D).
-        neighbors: (B, N, K) int32; negative ones are padding.
+        neighbors: (B, N, K) int32; negative ones are padding, and in a graph those from N on too.
         num_samples: S, at most N.
         seed: An int or a `keras.random.SeedGenerator`.
 
@@ -50,7 +50,7 @@ def inverse_density(positions, neighbors):
     cloud_checks.check_neighbors(neighbors, positions.shape[1])
     positions = ops.cast(positions, flex.position_dtype(positions.dtype))
     relative = ops.expand_dims(positions, 2) - flex.gather_neighbors(positions, neighbors)
-    valid = ops.cast(ops.greater_equal(neighbors, 0), positions.dtype)
+    valid = ops.cast(flex.existing(neighbors, ops.shape(positions)[1]), positions.dtype)
     total = ops.sum(ops.squeeze(flex.lengths(relative), -1) * valid, axis=-1)
     return ops.log(total / ops.maximum(ops.sum(valid, axis=-1), 1.0))
 

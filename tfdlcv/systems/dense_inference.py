@@ -5,7 +5,6 @@ Shape legend: images H x W with C channels, K outputs of each pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,11 +35,14 @@ class PredictConfig(Section):
     all, so that the result is that of the whole image; networks that see all of it, as DeepLabV3, have no such number.
     """
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
-    """The image is enlarged by each of these factors, and the probabilities averaged."""
+    """The image is enlarged by each of these factors, and the probabilities averaged. Memory then holds those of the
+    whole image: with `tile`, 4 K (1 + s^2) bytes a pixel for K classes and the largest factor s, such as 420 for 21
+    classes and [0.5, 1.0, 2.0]; 1.0 alone takes those of a tile."""
     flip: bool = False
-    """Average with what the mirror image gives."""
+    """Average with what the mirror image gives, tile by tile."""
     truth: str | None = None
-    """Folder of the true label maps, of the images' names with .png (.npy for numbers), where they are known."""
+    """Folder of the true label maps, where they are known: saved as the masks of `data` are, of the values there and
+    with its `mask_suffix` or Cityscapes' names; otherwise of the images' names with .png, or .npy for numbers."""
     method: Annotated[NetworkMethodConfig | KMeansConfig | AgglomerativeConfig, Field(discriminator="name")] = (
         NetworkMethodConfig()
     )
@@ -59,40 +61,45 @@ class DenseInference:
     """Runs a network as `PredictConfig` says.
 
     window: its network gives values that may be averaged, such as probabilities.
-    mirror: outputs (H, W, K) of a mirror image, themselves mirrored back -> those of the image; None: the same.
     """
 
     window: SlidingWindow
     scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    mirror: Callable[[np.ndarray], np.ndarray] | None = None
 
     def values(self, image: np.ndarray) -> np.ndarray:
         """(H, W, K) float32 of an image (H, W, C) uint8.
 
+        Memory holds these and, unless 1 is the only scale, those of one scale s at a time: in tiles 4 K (1 + s^2) bytes
+        a pixel of the image.
+
         Raises:
             UserError: the image, at one of the scales, is smaller than the network's smallest.
         """
-        total = 0.0
+        import numpy as np
+
+        if self.scales == (1.0,):
+            return self.window.outputs(image)
+        size, total = image.shape[:2], None
         for scale in self.scales:
-            scaled = _resized(image, [max(round(length * scale), 1) for length in image.shape[:2]])
-            values = self.window.outputs(scaled)
-            if self.flip:
-                mirrored = self.window.outputs(scaled[:, ::-1])[:, ::-1]
-                values = (values + (mirrored if self.mirror is None else self.mirror(mirrored))) / 2
-            total = total + _resized(values, image.shape[:2]) / len(self.scales)
+            values = self.window.outputs(_resized(image, [max(round(length * scale), 1) for length in size]))
+            if total is None:
+                total = np.zeros((*size, values.shape[-1]), np.float32)
+            for k in range(values.shape[-1]):  # One after the other, because TensorFlow copies what it resizes.
+                total[..., k] += _resized(values[..., k : k + 1], size)[..., 0]
+            del values  # Not kept while the next scale's are made.
+        total /= len(self.scales)
         return total
 
     def best(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The class (H, W) uint8 with the largest value, and its value (H, W) float32; raises as `values`.
 
-        At one scale and without a mirror image, memory holds the values of one tile at a time.
+        Where 1 is the only scale, memory holds the values of one tile, and of its mirror image, at a time.
         """
         import numpy as np
 
         labels, largest = np.empty(image.shape[:2], np.uint8), np.empty(image.shape[:2], np.float32)
         everywhere = (slice(None), slice(None))
-        single = self.scales == (1.0,) and not self.flip
+        single = self.scales == (1.0,)
         for place, values in self.window.pieces(image) if single else [(everywhere, self.values(image))]:
             labels[place], largest[place] = values.argmax(axis=-1), values.max(axis=-1)
         return labels, largest

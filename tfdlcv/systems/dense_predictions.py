@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfdlcv.data.dense_examples import VOID
+from tfdlcv.data.mask_decoding import MaskFormat
 from tfdlcv.errors import UserError
 from tfdlcv.systems.clustering import AgglomerativeConfig, KMeansConfig, cluster, name_clusters
 
@@ -46,6 +46,7 @@ def segment_files(
     directory: Path,
     *,
     facts: Mapping[str, Any],
+    masks: MaskFormat,
     truth: Path | None,
     on_error: str,
 ) -> dict[str, Path]:
@@ -54,10 +55,11 @@ def segment_files(
     Args:
         segment: image (H, W, 3) uint8, and truth (H, W) uint8 where it is known -> what is found.
         facts: `class_names` and `palette` of the data set.
-        truth: folder of the true label maps, of the images' names with .png.
+        masks: how the true label maps are saved.
+        truth: folder of the true label maps.
         on_error: `stop` raises for the first file that cannot be read or segmented; `skip` leaves such files out.
     """
-    from tfdlcv.data.mask_decoding import check_usable, read_mask, value_table
+    from tfdlcv.data.mask_decoding import check_usable, read_mask
     from tfdlcv.metrics import class_table, confusion_scores
     from tfdlcv.visualization.label_maps import save_label_png
 
@@ -68,8 +70,8 @@ def segment_files(
     def work(path: Path, name: str, image: np.ndarray) -> dict[str, Any]:
         mask = None
         if truth is not None:
-            mask_path = truth / f"{path.stem}.png"
-            mask = read_mask(mask_path, value_table(range(num_classes)))
+            mask_path = truth / masks.file_name(path.stem)
+            mask = read_mask(mask_path, masks.table)
             check_usable(mask, image.shape[:2], mask_name=str(mask_path), image_name=str(path))
         start = time.perf_counter()
         found = segment(image, mask)
@@ -147,6 +149,7 @@ def cluster_files(
     directory: Path,
     *,
     facts: Mapping[str, Any],
+    masks: MaskFormat,
     truth: Path | None,
     on_error: str,
 ) -> dict[str, Path]:
@@ -160,7 +163,7 @@ def cluster_files(
         named = clusters if mask is None else name_clusters(clusters, mask, len(facts["class_names"]))[clusters]
         return Segmentation(clusters, names, class_colors(count), named)
 
-    return segment_files(segment, paths, directory, facts=facts, truth=truth, on_error=on_error)
+    return segment_files(segment, paths, directory, facts=facts, masks=masks, truth=truth, on_error=on_error)
 
 
 def _confusion(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -186,16 +189,13 @@ def _per_class(matrix: np.ndarray, class_names: Sequence[str]) -> list[dict[str,
 def _each_file(
     paths: Sequence[Path], on_error: str, work: Callable[[Path, str, np.ndarray], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A row for each image file: its name and size, and what `work` makes of path, name for files and image."""
+    """A row for each image file: path, name of its results, size, and what `work` makes of path, name and image."""
     from tfdlcv.data.images import read_image_file
-    from tfdlcv.systems.image_predictions import find_images
+    from tfdlcv.systems.image_predictions import find_images, names_of_results
 
     files = find_images(paths)
-    stems = Counter(path.stem for path in files)
     rows = []
-    for path in files:
-        # Files of one name from several folders, or of several formats, are told apart.
-        name = path.stem if stems[path.stem] == 1 else "_".join([*path.parent.parts[-1:], *path.name.split(".")])
+    for path, name in zip(files, names_of_results(files), strict=True):
         try:
             image = read_image_file(path)
         except UserError as error:  # It names the file.
@@ -203,7 +203,8 @@ def _each_file(
         else:
             try:
                 row = work(path, name, image)
-                rows.append({"file": str(path), "height": image.shape[0], "width": image.shape[1]} | row)
+                size = {"height": image.shape[0], "width": image.shape[1]}
+                rows.append({"file": str(path), "name": name} | size | row)
                 continue
             except UserError as error:
                 fault = UserError(f"{path}: {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,18 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         else:
             found.append(path)
     return found
+
+
+def names_of_results(paths: Sequence[Path]) -> Iterator[str]:
+    """For each file the name of what is made of it, without an ending; equal ones get numbers."""
+    taken: set[str] = set()
+    for path in paths:
+        name, number = path.stem, 1
+        while name in taken:
+            number += 1
+            name = f"{path.stem}_{number}"
+        taken.add(name)
+        yield name
 
 
 def _is_image_file(path: Path) -> bool:

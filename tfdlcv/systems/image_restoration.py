@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ def restore_files(
     Raises:
         UserError: a file is no image, in colour where C is 1, of another size than H x W, or of another than its truth.
     """
-    from tfdlcv.systems.image_predictions import find_images
+    from tfdlcv.systems.image_predictions import find_images, names_of_results
 
     found, faults = find_images(paths), []
     rows, shown = [], []
-    for path, name in zip(found, _file_names(found), strict=True):
+    for path, name in zip(found, names_of_results(found), strict=True):
         try:
             image = read_image(path, image_shape)
             truth = _read_truth(path, image.shape)
@@ -57,7 +57,7 @@ def restore_files(
             continue
         results = {method: as_pixels(restore(image)) for method, restore in restorers.items()}
         for method, restored in results.items():
-            target = directory / method / name
+            target = directory / method / f"{name}.png"
             _save(restored, target)
             rows.append(
                 {"file": str(path), "method": method, "restored": str(target), **_scores(image, restored, truth)}
@@ -124,17 +124,6 @@ def _read_truth(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
             "must be of one size"
         )
     return truth
-
-
-def _file_names(paths: Sequence[Path]) -> Iterator[str]:
-    """A name for the result of each file; equal names get numbers."""
-    taken: set[str] = set()
-    for path in paths:
-        stem, number = path.stem, 1
-        while (name := f"{stem}.png" if number == 1 else f"{stem}_{number}.png") in taken:
-            number += 1
-        taken.add(name)
-        yield name
 
 
 def _save(image: np.ndarray, path: Path):

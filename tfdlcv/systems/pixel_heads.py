@@ -27,8 +27,8 @@ class CrossEntropyConfig(Section):
     """balanced: inversely proportional to the classes' training pixels; median_frequency: to their share of the images
     that show them, 1 for the median class (Eigen and Fergus 2015); or a number for each class."""
     border_weight: float = Field(0.0, ge=0)
-    """U-Net's w_0, 10 in its paper: what background pixels between two objects weigh more, in training. An object is
-    a patch of pixels of one class other than the first."""
+    """U-Net's w_0, 10 in its paper: what background pixels between two objects weigh more, in training; it is added to
+    the weight of their class. An object is a patch of pixels of one class other than the first."""
     border_sigma: float = Field(5.0, gt=0)
     """U-Net's sigma, in pixels."""
 
@@ -120,19 +120,28 @@ def build_pixel_head(config: ClassLossConfig | NumberLossConfig, facts: Mapping[
     return _normals_head() if isinstance(config, NormalsConfig) else _class_head(config, facts)
 
 
-def add_border_weights(batch: dict[str, Any], config: CrossEntropyConfig) -> dict[str, Any]:
-    """The batch with `pixel_weight` (B, H, W) float32 of its `mask`; runs within tf.data, on the host."""
+def add_border_weights(batch: dict[str, Any], config: CrossEntropyConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch with `pixel_weight` (B, H, W) float32 of its `mask`; runs within tf.data, on the host.
+
+    Ronneberger, Fischer, Brox 2015, equation 2: the class's weight is part of it, and the loss takes no other.
+    """
     import numpy as np
     import tensorflow as tf
 
+    from tfdlcv.data.dense_examples import VOID
     from tfdlcv.losses import border_weights
 
-    def weights_of(masks):
-        options = {"border_weight": config.border_weight, "border_sigma": config.border_sigma}
-        return np.stack([border_weights(objects_of(mask), **options) for mask in masks])
+    options = {"border_weight": config.border_weight, "border_sigma": config.border_sigma, "class_weights": (0.0, 0.0)}
+    weights_of_labels = np.ones(VOID + 1, np.float32)
+    weights = class_weights(config.class_weights, facts)
+    if weights is not None:
+        weights_of_labels[: len(weights)] = weights
 
-    weights = tf.numpy_function(weights_of, [batch["mask"]], tf.float32, stateful=False)
-    return {**batch, "pixel_weight": tf.ensure_shape(weights, batch["mask"].shape)}
+    def weights_of(masks):
+        return weights_of_labels[masks] + np.stack([border_weights(objects_of(mask), **options) for mask in masks])
+
+    pixel_weights = tf.numpy_function(weights_of, [batch["mask"]], tf.float32, stateful=False)
+    return {**batch, "pixel_weight": tf.ensure_shape(pixel_weights, batch["mask"].shape)}
 
 
 def objects_of(mask):
@@ -207,8 +216,8 @@ def _class_losses(config: ClassLossConfig, weights: Sequence[float] | None):
     from tfdlcv import losses
 
     def cross_entropy(batch, logits):
-        pixel_weights = batch.get("pixel_weight")
-        options = {"class_weights": weights, "pixel_weights": pixel_weights}
+        pixel_weights = batch.get("pixel_weight")  # They have those of the classes in them; validation has none.
+        options = {"class_weights": weights if pixel_weights is None else None, "pixel_weights": pixel_weights}
         return losses.mask_cross_entropy(logits, batch["mask"], valid=batch["valid"], **options)
 
     def focal(batch, logits):

@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,15 +57,20 @@ def classify_clouds(
 ) -> dict[str, Path]:
     """Classifies each file; writes predictions.csv, predictions.json and contact_sheet.png to `directory`.
 
-    As many points as in training are drawn from each cloud, or from the surface where the file is a mesh.
+    As many points as in training are drawn from each cloud, or from the surface where the file is a mesh. A smaller
+    cloud is taken as it is, or, by a network for that number of points alone, with some points more than once.
     """
     from tfdlcv.training.batches import network_inputs
     from tfdlcv.visualization.pictures import save_png
     from tfdlcv.visualization.point_clouds import draw_cloud_predictions
 
+    fixed = any(tensor.name == "positions" and tensor.shape[1] is not None for tensor in network.inputs)
+
+    def read(path):
+        return _inputs(_sampled(path, facts["points"], spec, repeat=fixed), facts, spec, str(path))
+
     names, logits, shown = [], [], []
-    for path, cloud in _readable(paths, on_error, lambda path: _sampled(path, facts["points"], spec)):
-        inputs = _inputs(cloud, facts, spec, str(path))
+    for path, inputs in _readable(paths, on_error, read):
         logits.append(np.asarray(network(network_inputs(network, inputs), training=False))[0])
         names.append(str(path))
         shown.append(inputs["positions"][0])
@@ -99,25 +105,27 @@ def classify_clouds(
 
 
 def segment_files(
-    network: keras.Model,
-    facts: Mapping[str, Any],
-    spec: PyramidSpec,
-    model: Any,
-    paths: Sequence[Path],
-    directory: Path,
-    *,
-    on_error: str,
+    segmenter: Segmenter, paths: Sequence[Path], directory: Path, *, category: int | None = None, on_error: str
 ) -> dict[str, Path]:
-    """Segments each file; writes, by its name, .labels.npz, .ply in the classes' colours, and .png to `directory`."""
+    """Segments each file; writes, by its name, .labels.npz, .ply in the classes' colours, and .png to `directory`.
+
+    Args:
+        category: of all clouds, as files name none.
+    """
     from tfdlcv.visualization.legend import class_colors
     from tfdlcv.visualization.pictures import save_png
     from tfdlcv.visualization.point_clouds import draw_labels
 
-    written = {}
+    facts = segmenter.facts
     palette = class_colors(len(facts["class_names"]))
-    segmenter = Segmenter(network, facts, spec, model)
-    for path, cloud in _readable(paths, on_error, cloud_files.read_cloud):
-        found = segmenter.segment(cloud, str(path))
+
+    def read(path):
+        cloud = replace(cloud_files.read_cloud(path), category=category)
+        _check_neighbors(cloud, path, segmenter.spec)
+        return cloud, segmenter.segment(cloud, str(path))
+
+    written = {}
+    for path, (cloud, found) in _readable(paths, on_error, read):
         stem = directory / path.name
         labels = found["label"]
         print(f"{path}: {len(labels):,} points in {found['seconds']['total']:.1f} s: {_shares(labels, facts)}")
@@ -167,9 +175,12 @@ class Segmenter:
         self._logits_of = logits_function(network)
 
     def segment(self, cloud: Cloud, source: str = "cloud") -> dict[str, Any]:
-        """-> `label` (N,) int32, `probability` (N,) float32 of it, `seconds` of each part of the work."""
+        """-> `label` (N,) int32, `probability` (N,) float32 of it, `seconds` of each part of the work.
+
+        Where the cloud's category is known and decides which classes its points may have, labels are among these.
+        """
         clock = _Clock()
-        kept = self._thinned(cloud.positions) if self.thin else None
+        kept = self._thinned(self._in_unit_of_training(cloud.positions)) if self.thin else None
         part = cloud if kept is None else cloud.select(kept)
         clock.lap("thinning")
         positions, features = prepare(
@@ -186,8 +197,10 @@ class Segmenter:
         pyramid = build_pyramid(positions, self.spec, random=np.random.default_rng(0), workers=-1)
         clock.lap("neighbors")
         label, probability = (np.empty(len(positions), dtype) for dtype in (np.int32, np.float32))
+        own = self._classes_of(cloud.category)
         for wanted, logits in self._blocks(positions, features, pyramid):
             rows = order[wanted[0] : wanted[1]]
+            logits = logits if own is None else np.where(own, logits, -np.inf)
             label[rows] = logits.argmax(axis=1)
             largest = logits.max(axis=1, keepdims=True)
             probability[rows] = 1 / np.exp(logits - largest).sum(axis=1)
@@ -217,6 +230,18 @@ class Segmenter:
 
     def _logits(self, positions, features, pyramid) -> np.ndarray:
         return self._logits_of({"positions": positions, "features": features, **pyramid})
+
+    def _classes_of(self, category: int | None) -> np.ndarray | None:
+        """(Q,) bool: the classes that points of a cloud of the category may have; None where all."""
+        if category is None or not self.facts["label_category"]:
+            return None
+        return np.asarray(self.facts["label_category"]) == category
+
+    def _in_unit_of_training(self, positions: np.ndarray) -> np.ndarray:
+        """Positions in the unit of the facts' spacing: that of files, but where clouds fill the unit sphere."""
+        if self.facts["centre"] != "unit_sphere":
+            return positions
+        return prepare(Cloud(positions), ("ones",), centre="unit_sphere")[0]
 
     def _thinned(self, positions: np.ndarray) -> np.ndarray | None:
         """Indices of the points that stay, one in each cell of a grid; None where all do."""
@@ -263,35 +288,42 @@ class _Clock:
         return {**self.laps, "total": time.perf_counter() - self.start}
 
 
-def _readable(paths: Sequence[Path], on_error: str, read: Callable[[Path], Cloud]):
-    """(path, cloud) of each file; `stop` raises for the first that cannot be read, `skip` leaves such files out."""
+def _readable(paths: Sequence[Path], on_error: str, read: Callable[[Path], Any]):
+    """(path, what `read` makes of it); `stop` raises for the first file that cannot be used, `skip` leaves them out."""
     some = False
     for path in find_clouds(paths):
         try:
-            cloud = read(path)
+            content = read(path)
         except UserError as error:
             if on_error == "stop":
                 raise
             print(f"Skipped: {error}")
             continue
         some = True
-        yield path, cloud
+        yield path, content
     if not some:
         raise UserError("there is no cloud to predict")
 
 
-def _sampled(path: Path, points: int, spec: PyramidSpec | VolumeSpec) -> Cloud:
-    """So many points of a file: of a mesh's surface, or of a cloud, all where it has fewer."""
+def _check_neighbors(cloud: Cloud, path: Path, spec: PyramidSpec | VolumeSpec):
+    if len(cloud) < max(spec.neighbors, 1):
+        raise UserError(f"{path}: the cloud has {len(cloud)} points, but the network needs {spec.neighbors}")
+
+
+def _sampled(path: Path, points: int, spec: PyramidSpec | VolumeSpec, *, repeat: bool) -> Cloud:
+    """So many points of a file, of a mesh's surface or of a cloud; where it has fewer all, with `repeat` some again."""
     random = np.random.default_rng(0)
     mesh = cloud_files.read_mesh(path)
     if mesh is not None:
         positions, triangles = meshes.sample_surface(mesh, points, random)
         return Cloud(positions=positions, normal=meshes.normals(mesh)[triangles].astype(np.float32))
     cloud = cloud_files.read_cloud(path)
-    if len(cloud) < max(spec.neighbors, 1):
-        raise UserError(f"{path}: the cloud has {len(cloud)} points, but the network needs {spec.neighbors}")
+    _check_neighbors(cloud, path, spec)
     if len(cloud) > points:
-        cloud = cloud.select(np.sort(random.choice(len(cloud), points, replace=False)))
+        return cloud.select(np.sort(random.choice(len(cloud), points, replace=False)))
+    if len(cloud) < points and repeat:
+        print(f"{path}: the cloud has {len(cloud)} points, but the network takes {points}, so some stand repeatedly")
+        return cloud.repeated(points, random)
     return cloud
 
 

@@ -2,7 +2,7 @@
 
 A tile is given to the network with its surroundings. Where the network sees no more than these, and tiles begin where
 its strides have a position, the result is that of the whole image, but for the rounding of sums that are added in
-another order.
+another order. That holds for the mirror image, too, whose strides have other positions than the image's.
 
 Shape legend: images H x W with C channels, K outputs of each pixel.
 """
@@ -97,6 +97,8 @@ class SlidingWindow:
         overlap: pixels around a tile that are given to the network with it; exact: as many as it sees, so that tiles
             change nothing.
         body: the part of `network` behind the scaling of its pixels, for `exact`.
+        flip: outputs are averaged with those of the mirror image.
+        mirror: outputs (h, w, K) of a mirror image, themselves mirrored back -> those of the image; None: the same.
 
     Raises:
         UserError: `exact`, and the network sees farther than a tile.
@@ -111,8 +113,12 @@ class SlidingWindow:
         tile: int | None = None,
         overlap: int | Literal["exact"] = "exact",
         body: keras.Model | None = None,
+        flip: bool = False,
+        mirror: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         self.sizes = sizes
+        self.flip = flip
+        self.mirror = mirror
         self.tile = None if tile is None else _rounded_up(tile, sizes.stride)
         self.halo = 0 if tile is None else self._halo(overlap, body)
 
@@ -129,34 +135,51 @@ class SlidingWindow:
             UserError: the image is smaller than the network's smallest.
         """
         height, width = image.shape[:2]
-        if not self.sizes.margin:
-            if min(height, width) < self.sizes.minimum:
-                raise UserError(
-                    f"the image of {height} x {width} pixels is smaller than the {self.sizes.minimum} x "
-                    f"{self.sizes.minimum} that the network needs"
-                )
-        else:
-            image = _mirrored_at_borders(image, self.sizes)
-        tile = self.tile or max(height, width)
-        for window in tiling.windows(height, width, tile=tile, halo=self.halo):
-            seen, inside = window.seen, window.inside
-            if self.sizes.margin:
-                lengths = [span.stop - span.start for span in window.tile]
-                seen = tuple(
-                    slice(span.start, span.start + self.sizes.around(length))
-                    for span, length in zip(window.tile, lengths, strict=True)
-                )
-                inside = tuple(slice(0, length) for length in lengths)
-            yield window.tile, self._run(tf.constant(image[None, *seen]))[0].numpy()[inside]
+        if not self.sizes.margin and min(height, width) < self.sizes.minimum:
+            raise UserError(
+                f"the image of {height} x {width} pixels is smaller than the {self.sizes.minimum} x "
+                f"{self.sizes.minimum} that the network needs"
+            )
+        for window in tiling.windows(height, width, tile=self.tile or max(height, width), halo=0):
+            rows, columns = window.tile
+            values = self._outputs_at(image, rows, columns)
+            if self.flip:
+                there = slice(width - columns.stop, width - columns.start)
+                mirrored = self._outputs_at(image[:, ::-1], rows, there)[:, ::-1]
+                values += mirrored if self.mirror is None else self.mirror(mirrored)
+                values /= 2
+            yield window.tile, values
 
     def outputs(self, image: np.ndarray) -> np.ndarray:
         """(H, W, K) of the image (H, W, C) uint8; raises as `pieces`."""
+        if self.tile is None:
+            ((_, whole),) = self.pieces(image)
+            return whole
         whole = None
         for place, values in self.pieces(image):
             if whole is None:
                 whole = np.empty((*image.shape[:2], values.shape[-1]), values.dtype)
             whole[place] = values
         return whole
+
+    def _outputs_at(self, image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """(rows, columns, K) of the image (H, W, C) uint8."""
+        seen_rows, inside_rows = self._seen(rows, image.shape[0])
+        seen_columns, inside_columns = self._seen(columns, image.shape[1])
+        seen = image[np.ix_(seen_rows, seen_columns)]
+        return self._run(tf.constant(seen[None])).numpy()[0, inside_rows, inside_columns]
+
+    def _seen(self, span: slice, length: int) -> tuple[np.ndarray, slice]:
+        """Of an axis of `length` pixels: those that the network is given, and where in its outputs `span` is."""
+        sizes = self.sizes
+        first = max(span.start - self.halo, 0) // sizes.stride * sizes.stride
+        inside = slice(span.start - first, span.stop - first)
+        if not sizes.margin:
+            return np.arange(first, min(_rounded_up(span.stop + self.halo, sizes.stride), length)), inside
+        # Mirrored at the borders; behind the last as far as a window that begins at the last stride may take.
+        behind = sizes.margin + sizes.minimum + sizes.step + sizes.stride
+        pixels = np.pad(np.arange(length), (sizes.margin, behind), mode="reflect")
+        return pixels[first : first + sizes.around(inside.stop)], inside
 
     def _halo(self, overlap: int | Literal["exact"], body: keras.Model | None) -> int:
         if self.sizes.margin:
@@ -174,9 +197,3 @@ class SlidingWindow:
 
 def _rounded_up(length: int, step: int) -> int:
     return -(-length // step) * step
-
-
-def _mirrored_at_borders(image: np.ndarray, sizes: InputSizes) -> np.ndarray:
-    """The image (H, W, C) with its margin, and behind it as much as windows that begin at the last stride may take."""
-    behind = sizes.margin + sizes.minimum + sizes.step + sizes.stride
-    return np.pad(image, ((sizes.margin, behind), (sizes.margin, behind), (0, 0)), mode="reflect")

@@ -35,7 +35,8 @@ def cloud_serving(
     (B, N, 3) uint8, `normal` (B, N, 3) float32, `intensity` (B, N) float32, `category` (B,) int32. All pairs of points
     are compared, in chunks, so that time grows with N^2: it is meant for up to some 30,000 points.
     `pyramid` takes the network's own inputs, made with `tfdlcv.data.pyramid`, for any number of points.
-    Positions that are not finite and clouds of too few points are an InvalidArgumentError.
+    Positions that are not finite, clouds of too few points and, in `pyramid`, indices of points that do not exist are
+    an InvalidArgumentError.
 
     Args:
         facts: of the data, as `build_cloud_datasets` gives them.
@@ -52,12 +53,12 @@ def cloud_serving(
 
     def serve(**tensors):
         tensors = {name: tf.ensure_shape(value, shapes[name]) for name, value in tensors.items()}
-        positions, features = _prepared(_checked(tensors, spec), facts)
+        positions, features = _prepared(_checked(tensors, _fewest_points(spec)), facts)
         pyramid = _pyramid(positions, spec)
         return dict(describe(tf.cast(network({"positions": positions, "features": features, **pyramid}), tf.float32)))
 
     def serve_pyramid(**tensors):
-        return dict(describe(tf.cast(network(tensors, training=False), tf.float32)))
+        return dict(describe(tf.cast(network(_checked_pyramid(tensors, spec), training=False), tf.float32)))
 
     own = {
         tensor.name: tf.TensorSpec(tensor.shape, keras.backend.standardize_dtype(tensor.dtype), name=tensor.name)
@@ -96,8 +97,7 @@ def _fewest_points(spec: PyramidSpec) -> int:
     return max(spec.neighbors, spec.ratio ** (spec.levels - 1)) if spec.neighbors else 1
 
 
-def _checked(tensors, spec: PyramidSpec):
-    fewest = _fewest_points(spec)
+def _checked(tensors, fewest: int):
     count = tf.shape(tensors["positions"])[1]
     checks = [
         tf.debugging.Assert(count >= fewest, [f"positions must hold at least {fewest} points; there are", count]),
@@ -105,6 +105,24 @@ def _checked(tensors, spec: PyramidSpec):
             tf.reduce_all(tf.math.is_finite(tensors["positions"])), ["positions must be finite, without NaN"]
         ),
     ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in tensors.items()}
+
+
+def _checked_pyramid(tensors, spec: PyramidSpec):
+    tensors = _checked(tensors, 1)
+    points_of = {}  # Of which level each array holds indices.
+    for level in range(spec.levels):
+        points_of |= {f"neighbors{level}": level, f"pool{level}": level, f"up{level}": level + 1}
+    checks = []
+    for name, level in points_of.items():
+        if name not in tensors:
+            continue
+        indices = tensors[name]
+        count = tf.shape(tensors[f"pool{level - 1}" if level else "positions"])[1]
+        message = [f"{name} must be -1, for padding, or an index of the", count, f"points of level {level}; it has"]
+        low, high = tf.reduce_min(indices), tf.reduce_max(indices)
+        checks.append(tf.debugging.Assert((low >= -1) & (high < count), [*message, low, "to", high]))
     with tf.control_dependencies(checks):
         return {name: tf.identity(value) for name, value in tensors.items()}
 

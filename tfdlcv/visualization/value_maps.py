@@ -13,10 +13,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tfdlcv.visualization import pictures
+from tfdlcv.visualization.legend import draw_legend
 from tfdlcv.visualization.tiles import draw_table
 
 Kind = Literal["depth", "normals"]
 _UNKNOWN = 255  # White stands where the truth is unknown.
+_DIRECTIONS = {
+    "left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, -1, 0), "down": (0, 1, 0),
+    "to the camera": (0, 0, -1), "away from it": (0, 0, 1),
+}  # fmt: skip
 _BAR = (240, 12)  # Width and height of the legend's bar, pixels.
 
 
@@ -35,7 +40,7 @@ def draw_value_maps(
         images: N arrays (H, W, C) uint8 with 1 or 3 channels.
         values: N predictions (H, W, 1) in metres, or (H, W, 3) of length 1.
         kind: depth: near is bright; the error is the absolute difference. normals: x, y and z as red, green and blue;
-            the error is the angle.
+            the legend has the colours of the six directions; the error is the angle.
         truths: N arrays like `values`, where known; NaN where unknown.
         titles: N texts beside the rows, or none.
 
@@ -50,10 +55,8 @@ def draw_value_maps(
         finite = np.concatenate([np.ravel(each)[np.isfinite(np.ravel(each))] for each in shown])
         low, high = (float(v) for v in np.percentile(finite, (1, 99))) if finite.size else (0.0, 1.0)
         colored = [_depth_colors(each[..., 0], low, high) for each in shown]
-        legend = f"depth {low:.2f} m", f"{high:.2f} m"
     else:
         colored = [_normal_colors(each) for each in shown]
-        legend = None
     columns = ["image", "prediction"] if truths is None else ["image", "truth", "prediction", "error"]
     errors = [] if truths is None else [error_map(v, t, kind) for v, t in zip(values, truths, strict=True)]
     finite_errors = [each[np.isfinite(each)] for each in errors]
@@ -66,7 +69,10 @@ def draw_value_maps(
             row.append(_colors("inferno", errors[index] / largest))
         rows.append(row)
     table = draw_table(rows, row_titles=titles, column_titles=columns, tile_pixels=tile_pixels)
-    strips = [_bar("viridis_r", *legend, table.shape[1])] if legend else []
+    if kind == "depth":
+        strips = [_bar("viridis_r", f"depth {low:.2f} m", f"{high:.2f} m", table.shape[1])]
+    else:
+        strips = [draw_legend([*_DIRECTIONS], _normal_colors(np.array([*_DIRECTIONS.values()])), table.shape[1])]
     if truths is not None:
         unit = "m" if kind == "depth" else "degrees"
         strips.append(_bar("inferno", f"error 0 {unit}", f"{largest:.2g} {unit}", table.shape[1]))

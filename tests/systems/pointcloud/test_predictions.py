@@ -4,15 +4,19 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.published_clouds import TETRAHEDRON, write_modelnet_resampled
+from tests.data.published_clouds import TETRAHEDRON, write_modelnet_resampled, write_shapenet_part
 from tests.systems.pointcloud.runs import config_of
+from tfdlcv.config import system_module
 from tfdlcv.data import cloud_files, rooms
 from tfdlcv.data.clouds import Cloud
+from tfdlcv.data.point_clouds import examples, prepare
+from tfdlcv.data.pyramid import build_pyramid, spatial_order
 from tfdlcv.errors import UserError
 from tfdlcv.systems import point_networks
 from tfdlcv.systems.point_predictions import Segmenter
@@ -35,6 +39,37 @@ def building():
 def segmenter_of(run_dir, **options):
     _, config, _, task, facts = resuming.load_run(run_dir)
     return Segmenter(task.network, facts, point_networks.pyramid_of(config.model), config.model, **options)
+
+
+@pytest.fixture(scope="module")
+def shapes_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapenet_part")
+    write_shapenet_part(folder)
+    return folder
+
+
+def untrained(name, *overrides):
+    """-> (config, datasets, task): a network as it begins."""
+    config = config_of(name, "unused", *overrides)
+    system = system_module(config.system)
+    datasets = system.build_datasets(config)
+    return config, datasets, system.build_task(config, datasets.facts)
+
+
+def untrained_parts(folder, features="[position, normal, category]"):
+    return untrained("segmenter", f"data={{name: shapenet_part, folder: {folder}, points: 32, features: {features}}}")
+
+
+def predict_parts(parts, paths, directory, category, on_error="stop"):
+    config, datasets, task = parts
+    overrides = [] if category is None else [f"predict={{category: {category}}}"]
+    config = config_of("segmenter", "unused", f"data={config.data.model_dump_json()}", *overrides)
+    return system_module(config.system).predict(config, datasets.facts, task, paths, directory, on_error)
+
+
+def shape(points=40):
+    random = np.random.default_rng(7)
+    return Cloud(random.normal(size=(points, 3)), normal=random.normal(size=(points, 3)).astype(np.float32))
 
 
 def test_labels_a_coloured_cloud_and_a_picture_are_written(segmenter_run, building, tmp_path):
@@ -94,6 +129,95 @@ def test_pointnet_takes_clouds_whole(tmp_path, building):
     assert segmenter.segment(building)["label"].shape == (2000,)
 
 
+@pytest.mark.parametrize("features", ["[position, normal, category]", "[position]"])
+@pytest.mark.parametrize(("category", "number", "own"), [("Chair", 4, range(12, 16)), (10, 10, range(30, 36))])
+def test_points_get_parts_of_the_category(features, category, number, own, shapes_folder, tmp_path):
+    parts = untrained_parts(shapes_folder, features)
+    config, datasets, task = parts
+    datasets.facts["spacing"] = 0.0  # All points stay.
+    cloud = shape()
+    np.savez(tmp_path / "shape.npz", positions=cloud.positions, normal=cloud.normal)
+    predict_parts(parts, [tmp_path / "shape.npz"], tmp_path, category)
+    positions, values = prepare(
+        replace(cloud, category=number), config.data.features, centre="unit_sphere", num_categories=16
+    )
+    order = spatial_order(positions)
+    pyramid = build_pyramid(positions[order], point_networks.pyramid_of(config.model), random=np.random.default_rng(0))
+    inputs = {"positions": positions[order], "features": values[order], **pyramid}
+    logits = np.asarray(task.network({name: value[None] for name, value in inputs.items()}, training=False))[0]
+    expected = np.exp(logits[:, own]) / np.exp(logits[:, own]).sum(axis=1, keepdims=True)
+    with np.load(tmp_path / "shape.npz.labels.npz") as content:
+        np.testing.assert_allclose(content["probability"][order], expected.max(axis=1), rtol=1e-4)
+        assert (content["label"][order] == own[0] + expected.argmax(axis=1)).mean() > 0.9
+        assert {*content["label"]} <= {*own}
+    assert not {*logits.argmax(axis=1)} <= {*own}  # What the network alone would say.
+
+
+def test_the_category_is_asked_for(shapes_folder, segmenter_run, tmp_path):
+    parts = untrained_parts(shapes_folder)
+    names = r"Airplane \(0\), Bag \(1\), .*, Table \(15\)$"
+    for category, message in (
+        (None, f"the network's features have the category: set predict.category to one of {names}"),
+        ("Boat", rf"predict.category \(Boat\) must be one of {names}"),
+        (16, rf"predict.category \(16\) must be one of {names}"),
+        (-1, rf"predict.category \(-1\) must be one of {names}"),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict_parts(parts, [tmp_path / "shape.npz"], tmp_path, category, on_error="skip")
+    with pytest.raises(UserError, match=r"predict.category \(Chair\) is for data sets with categories"):
+        run.predict(segmenter_run, [tmp_path / "shape.npz"], tmp_path, overrides=["predict.category=Chair"])
+
+
+def test_the_export_gives_parts_of_the_category(shapes_folder):
+    config, datasets, task = untrained_parts(shapes_folder)
+    signatures = system_module(config.system).serving(config, datasets.facts, task).signatures
+    batch = examples(datasets.validation, [4, 10])
+    assert batch["category"].tolist() == [4, 10]
+    raw = {"positions": batch["positions"], "normal": batch["features"][..., 3:6], "category": batch["category"]}
+    own = {tensor.name: batch[tensor.name] for tensor in task.network.inputs}
+    logits = np.asarray(task.network(own, training=False))
+    for signature, inputs in (("serving_default", raw), ("pyramid", own)):
+        served = {key: value.numpy() for key, value in signatures[signature](**inputs).items()}
+        for index, parts in enumerate((range(12, 16), range(30, 36))):
+            assert {*served["class_id"][index]} <= {*parts}
+            np.testing.assert_allclose(served["probabilities"][index][:, parts].sum(axis=1), 1, rtol=1e-5)
+            if signature == "pyramid":  # Of the same pyramid as above.
+                expected = logits[index][:, parts].argmax(axis=1) + parts[0]
+                np.testing.assert_array_equal(served["class_id"][index], expected)
+    none = signatures["serving_default"](**{**raw, "category": np.array([16, -1], np.int32)})
+    assert np.isnan(none["probabilities"]).all()
+
+
+def test_shapes_are_thinned_in_the_unit_of_training(shapes_folder):
+    config, datasets, task = untrained_parts(shapes_folder)
+    segmenter = Segmenter(task.network, datasets.facts, point_networks.pyramid_of(config.model), config.model)
+    cloud = replace(shape(60), category=4)
+    expected = segmenter.segment(cloud)
+    for scale in (1 / 4, 64):
+        found = segmenter.segment(replace(cloud, positions=cloud.positions * scale))
+        np.testing.assert_allclose(found["probability"], expected["probability"], rtol=1e-5)
+
+
+def test_a_network_for_one_number_of_points_takes_smaller_clouds(tmp_path, capsys):
+    config, datasets, task = untrained("classifier", "model={name: flex_mnist3d, neighbors: 5}")
+    cloud = Cloud(np.random.default_rng(0).normal(size=(30, 3)))
+    clouds = {"small": cloud, "same": cloud.repeated(64, np.random.default_rng(0)), "tiny": cloud.select(np.arange(5))}
+    paths = [tmp_path / f"{name}.npz" for name in clouds]
+    for path, written in zip(paths, clouds.values(), strict=True):
+        np.savez(path, positions=written.positions)
+    np.savez(tmp_path / "four.npz", positions=cloud.positions[:4])
+    paths.append(tmp_path / "four.npz")
+    written = system_module(config.system).predict(config, datasets.facts, task, paths, tmp_path / "out", "skip")
+    small, same, tiny = (
+        prediction["probabilities"] for prediction in json.loads(written["predictions.json"].read_text())["predictions"]
+    )
+    assert small == pytest.approx(same, rel=1e-6) and np.isfinite(tiny).all()
+    text = capsys.readouterr().out
+    assert "small.npz: the cloud has 30 points, but the network takes 64, so some stand repeatedly" in text
+    assert "same.npz: the cloud" not in text
+    assert "four.npz: the cloud has 4 points, but the network needs 5" in text
+
+
 def test_classes_of_clouds_and_meshes(tmp_path):
     run.train(config_of("classifier", tmp_path / "run", "trainer.epochs=1"))
     folder = tmp_path / "clouds"
@@ -117,6 +241,9 @@ def test_classes_of_clouds_and_meshes(tmp_path):
     np.savetxt(folder / "three.xyz", np.eye(3))
     with pytest.raises(UserError, match=r"three.xyz: the cloud has 3 points, but the network needs 5"):
         run.predict(tmp_path / "run", [folder / "three.xyz"], tmp_path / "out")
+    (folder / "flat.off").write_text("OFF\n3 1 3\n0 0 0\n1 1 1\n2 2 2\n3 0 1 2\n")
+    with pytest.raises(UserError, match="flat.off: the area of the mesh must be finite and > 0, but is 0"):
+        run.predict(tmp_path / "run", [folder / "flat.off"], tmp_path / "out")
     again = run.predict(tmp_path / "run", [folder], tmp_path / "out", on_error="skip")
     assert len(json.loads(again["predictions.json"].read_text())["predictions"]) == 3
 
@@ -126,8 +253,12 @@ def test_files_that_cannot_be_segmented(segmenter_run, building, tmp_path):
     with pytest.raises(UserError, match="plain.xyz: the cloud has no color, which data.features asks for"):
         run.predict(segmenter_run, [tmp_path / "plain.xyz"], tmp_path / "out")
     np.savez(tmp_path / "few.npz", positions=np.eye(3), color=np.zeros((3, 3), np.uint8))
-    with pytest.raises(UserError, match="positions: 3 points are fewer than the 5 neighbours of each"):
+    with pytest.raises(UserError, match="few.npz: the cloud has 3 points, but the network needs 5"):
         run.predict(segmenter_run, [tmp_path / "few.npz"], tmp_path / "out")
+    np.savez(tmp_path / "whole.npz", positions=building.positions, color=building.color)
+    paths = [tmp_path / name for name in ("plain.xyz", "few.npz", "whole.npz")]
+    written = run.predict(segmenter_run, paths, tmp_path / "out", on_error="skip")
+    assert {path.name.partition(".")[0] for path in written.values()} == {"whole"}
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no cloud files"):
         run.predict(segmenter_run, [tmp_path / "empty"], tmp_path / "out")

@@ -136,6 +136,28 @@ def test_served_errors(name, spoil, message, references):
         served(**{key: tf.constant(value) for key, value in inputs.items()})
 
 
+@pytest.mark.parametrize(
+    ("name", "tensor", "value", "message"),
+    [
+        ("classifier", "positions", np.nan, "positions must be finite"),
+        ("classifier", "neighbors0", 64, "neighbors0 must be -1, .*64.*points of level 0; .*0.*to.*64"),
+        ("classifier", "neighbors1", 16, "neighbors1 must be .*16.*points of level 1; .*0.*to.*16"),
+        ("classifier", "pool0", -2, "pool0 must be .*64.*points of level 0; .*-2"),
+        ("segmenter", "up0", 32, "up0 must be .*32.*points of level 1; .*0.*to.*32"),
+    ],
+)
+def test_served_pyramids_that_are_wrong(name, tensor, value, message, references):
+    run_dir, results = references(name)
+    served = tf.saved_model.load(results["export"]).signatures["pyramid"]
+    config = config_of(name, run_dir)
+    batch = examples(system_module(config.system).build_datasets(config).validation, [0, 1])
+    inputs = {key: np.array(batch[key]) for key in served.structured_input_signature[1]}
+    served(**{key: tf.constant(array) for key, array in inputs.items()})
+    inputs[tensor][1, 3, 1] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){message}"):
+        served(**{key: tf.constant(array) for key, array in inputs.items()})
+
+
 @pytest.mark.parametrize(("name", "pictures"), [("classifier", "predictions"), ("segmenter", "segmentation")])
 def test_tensorboard_shows_clouds(name, pictures, references):
     run_dir, _ = references(name)

@@ -99,6 +99,25 @@ def test_the_truth_and_clusters(finished, images, tmp_path):
     assert (tmp_path / "per_class.csv").is_file() and (tmp_path / "overlays" / "1.png").is_file()
 
 
+@pytest.mark.parametrize(("values", "void_value"), [((0, 255), 11), ((0, 1), 11)])
+def test_the_truth_is_saved_as_the_masks_of_the_data(values, void_value, tmp_path):
+    image, mask = np.zeros((12, 12, 3), np.uint8), np.full((12, 12), values[0], np.uint8)
+    image[:, 8:], mask[:, 8:], mask[0] = 250, values[1], void_value
+    for folder, suffix, content in (("images", "", image), ("truth", "_mask", mask)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(content).save(tmp_path / folder / f"a{suffix}.png")
+    data = f"folder: x, image_size: [32, 32], class_names: [ground, a], values: {[*values]}, void_value: {void_value}"
+    config = config_of(
+        tmp_path / "run",
+        f"data={{name: image_mask_folder, mask_suffix: _mask, {data}}}",
+        "predict.method={name: kmeans, clusters: 2}",
+        f"predict.truth={tmp_path / 'truth'}",
+    )
+    semantic.predict(config, FACTS, None, [tmp_path / "images"], tmp_path / "out", "stop")
+    lines = (tmp_path / "out" / "per_class.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [["ground", "88", "1.0"], ["a", "44", "1.0"]]
+
+
 def test_the_export_serves_any_size(finished, images, whole):
     served = tf.saved_model.load(finished[1]["export"]).signatures
     files = [path.read_bytes() for path in sorted((images / "images").iterdir())]
@@ -159,6 +178,15 @@ def test_training_images_must_suit_the_network(settings, message, tmp_path):
 def test_sections_that_do_not_fit(settings, data, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         config_of(tmp_path, *settings, data=data)
+
+
+def test_weights_of_borders_have_those_of_the_classes(tmp_path):
+    weights = "class_weights: [0.5, 1.0, 1.0, 1.0, 1.0, 4.0]"
+    config = config_of(tmp_path, f"loss={{name: cross_entropy, border_weight: 10.0, {weights}}}")
+    mask = np.full((1, 8, 8), 5, np.int32)
+    mask[:, :4] = 0
+    batch = semantic.build_datasets(config).augment({"mask": tf.constant(mask)}, (0, 0))
+    np.testing.assert_array_equal(batch["pixel_weight"], np.where(mask == 5, 4.0, 0.5))
 
 
 def test_the_valid_form_is_scored_within_its_margin(tmp_path):

@@ -20,6 +20,8 @@ from tfdlcv.training.config import TrainerConfig
 from tfdlcv.training.optimizers import OptimizerConfig, check_epochs
 
 if TYPE_CHECKING:
+    import keras
+
     from tfdlcv.data.pipeline import Datasets
     from tfdlcv.training.export import Serving
     from tfdlcv.training.task import Task
@@ -37,6 +39,14 @@ class CrossEntropyConfig(Section):
     """A factor for each class."""
 
 
+class PredictConfig(Section):
+    """What `tfdlcv predict` must know of clouds; neither training nor the export looks at it."""
+
+    category: str | int | None = None
+    """Of all clouds, by its name or number, where the data set has categories (ShapeNet-part): a point is then given
+    one of the category's parts. A network whose features have the category needs it."""
+
+
 class Config(Section):
     """A run of point-cloud segmentation."""
 
@@ -46,6 +56,7 @@ class Config(Section):
     loss: CrossEntropyConfig = CrossEntropyConfig()
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    predict: PredictConfig = PredictConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self):
@@ -154,7 +165,11 @@ def pictures(config: Config, facts: dict[str, Any], task: Task, datasets: Datase
 
 
 def serving(config: Config, facts: dict[str, Any], task: Task) -> Serving:
-    """The exported signatures: points to the probabilities of each; neighbours are found inside."""
+    """The exported signatures: points to the probabilities of each; neighbours are found inside.
+
+    Where the features have the category, classes that are not of it have the probability 0; and all are NaN of a
+    category that does not exist.
+    """
     import tensorflow as tf
 
     from tfdlcv.training.cloud_serving import cloud_serving
@@ -162,15 +177,49 @@ def serving(config: Config, facts: dict[str, Any], task: Task) -> Serving:
     def describe(logits):
         return {"probabilities": tf.nn.softmax(logits), "class_id": tf.argmax(logits, axis=-1)}
 
-    return cloud_serving(task.network, facts=facts, spec=point_networks.pyramid_of(config.model), describe=describe)
+    network = _of_own_category(task.network, facts)
+    return cloud_serving(network, facts=facts, spec=point_networks.pyramid_of(config.model), describe=describe)
 
 
 def predict(
     config: Config, facts: dict[str, Any], task: Task, paths: Sequence[Path], directory: Path, on_error: str
 ) -> dict[str, Path]:
     """Segments cloud files: labels, a PLY in the classes' colours, and a picture of each, in `directory`."""
-    from tfdlcv.systems.point_predictions import segment_files
+    from tfdlcv.systems.point_predictions import Segmenter, segment_files
 
-    return segment_files(
-        task.network, facts, point_networks.pyramid_of(config.model), config.model, paths, directory, on_error=on_error
-    )
+    segmenter = Segmenter(task.network, facts, point_networks.pyramid_of(config.model), config.model)
+    category = _category_number(config.predict.category, facts)
+    return segment_files(segmenter, paths, directory, category=category, on_error=on_error)
+
+
+def _category_number(category: str | int | None, facts: dict[str, Any]) -> int | None:
+    """The number of the category that `predict.category` names; UserError where it is none, or missing."""
+    names = facts["category_names"]
+    if category is None and "category" not in facts["features"]:
+        return None
+    if not names:
+        raise UserError(f"predict.category ({category}) is for data sets with categories, but this run's has none")
+    if category in names:
+        return names.index(category)
+    if isinstance(category, int) and 0 <= category < len(names):
+        return category
+    choices = ", ".join(f"{name} ({number})" for number, name in enumerate(names))
+    if category is None:
+        raise UserError(f"the network's features have the category: set predict.category to one of {choices}")
+    raise UserError(f"predict.category ({category}) must be one of {choices}")
+
+
+def _of_own_category(network: keras.Model, facts: dict[str, Any]) -> keras.Model:
+    """The network, with logits of -inf for classes that are not of the category which the features name."""
+    import keras
+    from keras import ops
+
+    from tfdlcv.data.point_clouds import feature_columns
+
+    place = feature_columns(facts["features"], num_categories=len(facts["category_names"])).get("category")
+    if place is None or not facts["label_category"]:
+        return network
+    inputs = {tensor.name: tensor for tensor in network.inputs}
+    one_hot = inputs["features"][..., place]  # (B, N, categories)
+    own = ops.take(one_hot, facts["label_category"], axis=-1) > 0  # (B, N, Q)
+    return keras.Model(inputs, ops.where(own, network.output, float("-inf")), name=network.name)

@@ -71,7 +71,8 @@ def build_datasets(config: Config) -> Datasets:
     augment = datasets.augment or (lambda batch, seed: batch)
     # Behind the augmentation, which knows nothing of weights.
     return dataclasses.replace(
-        datasets, augment=lambda batch, seed: pixel_heads.add_border_weights(augment(batch, seed), config.loss)
+        datasets,
+        augment=lambda batch, seed: pixel_heads.add_border_weights(augment(batch, seed), config.loss, datasets.facts),
     )
 
 
@@ -183,12 +184,14 @@ def predict(
     """Label maps, or numbers, of image files, with pictures and tables, in `directory`; see `predict` of the config."""
     import numpy as np
 
+    from tfdlcv.data.masks import mask_format
     from tfdlcv.systems import dense_predictions
 
-    truth = None if config.predict.truth is None else Path(config.predict.truth)
-    options = {"truth": truth, "on_error": on_error}
+    options = {"truth": None if config.predict.truth is None else Path(config.predict.truth), "on_error": on_error}
+    if facts["target"] is None:
+        options |= {"facts": facts, "masks": mask_format(config.data, len(facts["class_names"]))}
     if config.predict.method.name != "network":
-        return dense_predictions.cluster_files(config.predict.method, paths, directory, facts=facts, **options)
+        return dense_predictions.cluster_files(config.predict.method, paths, directory, **options)
     inference = dense_inference(config, facts, task)
     if facts["target"] is None:
 
@@ -196,7 +199,7 @@ def predict(
             labels, confidence = inference.best(image)
             return dense_predictions.Segmentation(labels, facts["class_names"], facts["palette"], labels, confidence)
 
-        return dense_predictions.segment_files(segment, paths, directory, facts=facts, **options)
+        return dense_predictions.segment_files(segment, paths, directory, **options)
 
     def values_of(image):
         values = inference.values(image)
@@ -219,5 +222,7 @@ def dense_inference(config: Config, facts: dict[str, Any], task: Task) -> DenseI
         tile=config.predict.tile,
         overlap=config.predict.overlap,
         body=body_of(task.network),
+        flip=config.predict.flip,
+        mirror=head.mirror,
     )
-    return DenseInference(window, config.predict.scales, config.predict.flip, head.mirror)
+    return DenseInference(window, config.predict.scales)
