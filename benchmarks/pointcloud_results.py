@@ -59,7 +59,7 @@ def main():
 
 def train(name: str, network: str, report: dict, arguments) -> dict:
     """One row of the table."""
-    overrides = [*TASKS[name].get("overrides", []), *arguments.override]
+    overrides = list(arguments.override)
     if network == "pointnet":
         if "flex" not in report.get(name, {}):
             raise SystemExit(f"{name}: train flex first; PointNet gets its time")
@@ -82,7 +82,7 @@ def train(name: str, network: str, report: dict, arguments) -> dict:
 
 def equal_time(name: str, seconds: float, arguments) -> list[str]:
     """The override with as many epochs as fill so many seconds; the speed is that of a run of two epochs."""
-    overrides = [*TASKS[name].get("overrides", []), *arguments.override, BASELINE, "trainer.epochs=2"]
+    overrides = [*arguments.override, BASELINE, "trainer.epochs=2"]
     results, _ = run(name, arguments.runs / f"{name}_speed", overrides)
     of_epoch = results["validation"]["train_seconds"]
     return [f"trainer.epochs={max(2, math.ceil(seconds / of_epoch))}"]
@@ -90,7 +90,8 @@ def equal_time(name: str, seconds: float, arguments) -> list[str]:
 
 def run(name: str, run_dir: pathlib.Path, overrides: list[str]) -> tuple[dict, str]:
     """Trains in a process of its own, or finds it done. Returns metrics.json and the command."""
-    words = ["train.py", TASKS[name]["config"], *overrides, f"trainer.run_dir={run_dir}"]
+    task = TASKS[name]
+    words = ["train.py", task["config"], *task.get("overrides", []), *overrides, f"trainer.run_dir={run_dir}"]
     if not (run_dir / "metrics.json").is_file():
         subprocess.run([sys.executable, *words], cwd=ROOT, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, check=True)
     shown = shlex.join(["python", *words[:-1]])

@@ -1,7 +1,9 @@
 """The script of learning results: each is computed once, and PointNet gets the time that the flex-convolutions took."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,17 +50,21 @@ def test_results_are_computed_once_and_times_are_equal(monkeypatch, tmp_path, ca
 def test_both_networks_see_uneven_bodies(monkeypatch, tmp_path):
     made = []
 
-    def run(name, run_dir, overrides):
-        made.append(overrides)
+    def run(words, **options):
+        made.append(words[3])
+        run_dir = Path(words[-1].partition("=")[2])
+        run_dir.mkdir(parents=True)
         results = {
             "test": {"accuracy": 0.9}, "validation": {"val_accuracy": 0.8, "train_seconds": 1.0},
             "test_tables": {"per_class_accuracy": [1.0]}, "parameters": 7, "epochs": 3, "train_seconds": 3.0, "seed": 0,
         }  # fmt: skip
-        return results, "python train.py"
+        (run_dir / "metrics.json").write_text(json.dumps(results))
 
-    monkeypatch.setattr(pointcloud_results, "run", run)
-    call(monkeypatch, tmp_path, "--only", "uneven_primitives")
-    assert len(made) == 3 and all(overrides[0] == "data.density_ratio=8" for overrides in made)
+    monkeypatch.setattr(subprocess, "run", run)
+    report = call(monkeypatch, tmp_path, "--only", "uneven_primitives")
+    assert made == ["data.density_ratio=8"] * 3
+    command = report["uneven_primitives"]["flex"]["command"]
+    assert command.startswith("python train.py configs/pointcloud/classifier_primitives.yaml data.density_ratio=8 ")
 
 
 def test_pointnet_waits_for_the_time(monkeypatch, tmp_path):

@@ -141,7 +141,7 @@ class FlexConv(_FlexLayer):
 
     Made in `keras.RematScope(mode="full")`, the layer computes its moments again for the gradients: eight of them train
     on 32,768 points with 0.6 times the memory in 1.26 times the time, on 4,096 points with 0.9 times the memory in 1.5
-    times the time (`benchmarks/flexconv.py --layers 8 --points 32768`). So it is for large clouds, and not the default.
+    times the time (`benchmarks/flexconv.py --layers 8`, with and without `--points 32768`): it is for large clouds.
 
     Call arguments:
         inputs: [features (B, N, C), positions (B, N, D), neighbors (B, M, K) int32]; a negative neighbour is padding,
