@@ -5,6 +5,7 @@ Shape legend: images H x W with C channels, K outputs of each pixel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,9 +36,8 @@ class PredictConfig(Section):
     all, so that the result is that of the whole image; networks that see all of it, as DeepLabV3, have no such number.
     """
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
-    """The image is enlarged by each of these factors, and the probabilities averaged. Memory then holds those of the
-    whole image: with `tile`, 4 K (1 + s^2) bytes a pixel for K classes and the largest factor s, such as 420 for 21
-    classes and [0.5, 1.0, 2.0]; 1.0 alone takes those of a tile."""
+    """The image is enlarged by each of these factors, and the probabilities averaged. With `tile` memory holds those of
+    one tile at a time, enlarged as the image is."""
     flip: bool = False
     """Average with what the mirror image gives, tile by tile."""
     truth: str | None = None
@@ -69,40 +69,64 @@ class DenseInference:
     def values(self, image: np.ndarray) -> np.ndarray:
         """(H, W, K) float32 of an image (H, W, C) uint8.
 
-        Memory holds these and, unless 1 is the only scale, those of one scale s at a time: in tiles 4 K (1 + s^2) bytes
-        a pixel of the image.
-
         Raises:
             UserError: the image, at one of the scales, is smaller than the network's smallest.
         """
         import numpy as np
 
+        whole = None
+        for place, values in self.pieces(image):
+            if whole is None:
+                whole = np.empty((*image.shape[:2], values.shape[-1]), np.float32)
+            whole[place] = values
+        return whole
+
+    def pieces(self, image: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+        """`values` tile by tile: rows and columns, and (rows, columns, K) float32 of them.
+
+        Memory holds the values of one tile at a time, at one scale, and the image at every scale.
+        """
+        from tfdlcv.ops import tiling
+
         if self.scales == (1.0,):
-            return self.window.outputs(image)
-        size, total = image.shape[:2], None
-        for scale in self.scales:
-            values = self.window.outputs(_resized(image, [max(round(length * scale), 1) for length in size]))
-            if total is None:
-                total = np.zeros((*size, values.shape[-1]), np.float32)
-            for k in range(values.shape[-1]):  # One after the other, because TensorFlow copies what it resizes.
-                total[..., k] += _resized(values[..., k : k + 1], size)[..., 0]
-            del values  # Not kept while the next scale's are made.
-        total /= len(self.scales)
-        return total
+            yield from self.window.pieces(image)
+            return
+        size = image.shape[:2]
+        scaled = [_resized(image, [max(round(length * scale), 1) for length in size]) for scale in self.scales]
+        for window in tiling.windows(*size, tile=self.window.tile or max(size), halo=0):
+            total = 0.0
+            for each in scaled:
+                total += self._part(each, size, *window.tile)
+            yield window.tile, total / len(scaled)
 
     def best(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The class (H, W) uint8 with the largest value, and its value (H, W) float32; raises as `values`.
-
-        Where 1 is the only scale, memory holds the values of one tile, and of its mirror image, at a time.
-        """
+        """The class (H, W) uint8 with the largest value, and its value (H, W) float32; raises and holds as `pieces`."""
         import numpy as np
 
         labels, largest = np.empty(image.shape[:2], np.uint8), np.empty(image.shape[:2], np.float32)
-        everywhere = (slice(None), slice(None))
-        single = self.scales == (1.0,)
-        for place, values in self.window.pieces(image) if single else [(everywhere, self.values(image))]:
+        for place, values in self.pieces(image):
             labels[place], largest[place] = values.argmax(axis=-1), values.max(axis=-1)
         return labels, largest
+
+    def _part(self, scaled: np.ndarray, size: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
+        """(rows, columns, K): what the network gives of the scaled image, brought back to an image of `size`."""
+        taps = _taps(rows, size[0], scaled.shape[0]), _taps(columns, size[1], scaled.shape[1])
+        seen = [slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps]
+        values = self.window.part(scaled, *seen)
+        for axis, (lower, upper, weights) in enumerate(taps):
+            weights = weights.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+            below, above = (values.take(place - seen[axis].start, axis) for place in (lower, upper))
+            values = below + (above - below) * weights
+        return values
+
+
+def _taps(span: slice, length: int, scaled: int):
+    """Which two of `scaled` places lie around each of the span's, of `length`, and the weight of the second."""
+    import numpy as np
+
+    places = np.clip((np.arange(span.start, span.stop) + 0.5) * scaled / length - 0.5, 0, scaled - 1)
+    lower = np.floor(places).astype(np.int64)
+    return lower, np.minimum(lower + 1, scaled - 1), (places - lower).astype(np.float32)
 
 
 def _resized(values: np.ndarray, size) -> np.ndarray:

@@ -135,20 +135,24 @@ class SlidingWindow:
             UserError: the image is smaller than the network's smallest.
         """
         height, width = image.shape[:2]
+        for window in tiling.windows(height, width, tile=self.tile or max(height, width), halo=0):
+            yield window.tile, self.part(image, *window.tile)
+
+    def part(self, image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """(rows, columns, K) of the image (H, W, C) uint8; raises as `pieces`."""
+        height, width = image.shape[:2]
         if not self.sizes.margin and min(height, width) < self.sizes.minimum:
             raise UserError(
                 f"the image of {height} x {width} pixels is smaller than the {self.sizes.minimum} x "
                 f"{self.sizes.minimum} that the network needs"
             )
-        for window in tiling.windows(height, width, tile=self.tile or max(height, width), halo=0):
-            rows, columns = window.tile
-            values = self._outputs_at(image, rows, columns)
-            if self.flip:
-                there = slice(width - columns.stop, width - columns.start)
-                mirrored = self._outputs_at(image[:, ::-1], rows, there)[:, ::-1]
-                values += mirrored if self.mirror is None else self.mirror(mirrored)
-                values /= 2
-            yield window.tile, values
+        values = self._outputs_at(image, rows, columns)
+        if self.flip:
+            there = slice(width - columns.stop, width - columns.start)
+            mirrored = self._outputs_at(image[:, ::-1], rows, there)[:, ::-1]
+            values += mirrored if self.mirror is None else self.mirror(mirrored)
+            values /= 2
+        return values
 
     def outputs(self, image: np.ndarray) -> np.ndarray:
         """(H, W, K) of the image (H, W, C) uint8; raises as `pieces`."""
