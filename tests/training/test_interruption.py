@@ -112,7 +112,8 @@ def test_a_signal_to_one_worker_stops_all_at_the_next_checkpoint(tmp_path):
     assert "Stopping all workers at the next checkpoint" in (tmp_path / "worker1.log").read_text()
     assert "To resume" in (tmp_path / "worker0.log").read_text()
     _, _, position = checkpoints.load_latest(tmp_path / "run" / "checkpoints")
-    assert 20 < position.step < 100_000
+    # The chief may have written step 20 while the signalled worker had still to reach that checkpoint's question.
+    assert 20 <= position.step < 100_000
 
 
 def test_a_worker_that_dies_stops_the_others_and_the_job_resumes(tmp_path):
