@@ -1,6 +1,6 @@
 """What flex-convolutions learn of generated clouds in minutes, beside PointNet trained for the same time.
 
-    python -m benchmarks.pointcloud_results                # what is missing; about 55 minutes on two cores
+    python -m benchmarks.pointcloud_results                # what is missing; about 60 minutes on two cores
     python -m benchmarks.pointcloud_results --only rooms
     python -m benchmarks.pointcloud_results --table        # what is done
 
