@@ -1,11 +1,12 @@
-"""Seconds and memory of neighbour search in large clouds: the hashed grid in a graph, and the k-d tree on the host.
+"""Seconds and memory of neighbour search in large clouds: the hashed grid in a graph, and a k-d tree on the host.
 
     python -m benchmarks.neighbors                           # 10^5 and 10^6 points
     python -m benchmarks.neighbors --points 10000000 --searches grid
 
 The nine nearest points of every point of generated rooms (`tfdlcv.data.rooms`), all of the same density:
 
-    grid    tfdlcv.ops.neighbors.knn_grid in a TensorFlow graph, cells twice as wide as the ninth neighbour is far
+    grid    tfdlcv.ops.neighbors.knn_grid in a TensorFlow graph, cells 1.5 times as wide as the ninth neighbour is far
+    xla     the same, compiled by XLA
     tree    tfdlcv.ops.neighbors.knn_host (scipy's k-d tree) on all cores
 
 Each search of each size is a process of its own, once to warm up (the grid's graph is traced), then timed. Extra memory
@@ -30,6 +31,8 @@ from benchmarks.flexconv import resident_memory_mib
 from benchmarks.train_step import ROOT, machine, machine_name, peak_memory_mib, versions
 
 NEIGHBORS = 9
+SEARCHES = ("grid", "xla", "tree")
+SETTINGS = ("cells", "capacity", "chunk", "rounds")
 COMPARED = 20_000  # Points whose neighbours are compared with the tree's.
 
 
@@ -37,12 +40,13 @@ def main():
     """Measures every size, prints the table and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, nargs="+", default=[10**5, 10**6])
-    parser.add_argument("--searches", nargs="+", choices=("grid", "tree"), default=["grid", "tree"])
-    parser.add_argument("--capacity", type=int, default=64, help="of a column of three cells; default: %(default)s")
+    parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=[*SEARCHES])
+    parser.add_argument("--cells", type=float, default=1.5, help="their size; default: %(default)s ninth distances")
+    parser.add_argument("--capacity", type=int, default=54, help="of a column of three cells; default: %(default)s")
     parser.add_argument("--chunk", type=int, default=4096, help="query points at once; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="a folder")
-    parser.add_argument("--worker", choices=("grid", "tree"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=SEARCHES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         result = measure(arguments.worker, arguments.points[0], arguments)
@@ -57,7 +61,7 @@ def main():
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         "machine": facts,
         "versions": versions(),
-        "settings": {name: getattr(arguments, name) for name in ("capacity", "chunk", "rounds")},
+        "settings": {name: getattr(arguments, name) for name in SETTINGS},
         "results": rows,
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -70,7 +74,7 @@ def main():
 def in_process(search: str, points: int, arguments) -> dict:
     """One search of one size in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.neighbors", "--worker", search, "--points", str(points)]
-    command += [f"--{name}={getattr(arguments, name)}" for name in ("capacity", "chunk", "rounds")]
+    command += [f"--{name}={getattr(arguments, name)}" for name in SETTINGS]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -87,7 +91,7 @@ def measure(search: str, points: int, arguments) -> dict:
     positions = rooms.sample_building(points).positions
     positions = (positions - positions.mean(axis=0)).astype(np.float32)
     positions = positions[spatial_order(positions)]
-    find = grid_search(positions, arguments) if search == "grid" else tree_search(positions)
+    find = tree_search(positions) if search == "tree" else grid_search(positions, arguments, search == "xla")
     before = resident_memory_mib()
     found = find()
     seconds = []
@@ -99,15 +103,15 @@ def measure(search: str, points: int, arguments) -> dict:
     return result if search == "tree" else {**result, **agreement(positions, found)}
 
 
-def grid_search(positions: np.ndarray, arguments):
+def grid_search(positions: np.ndarray, arguments, xla: bool):
     """-> a call that returns the grid's answer as arrays."""
     import tensorflow as tf
 
     from tfdlcv.ops import neighbors
 
-    cell_size = 2 * ninth_distance(positions)
+    cell_size = arguments.cells * ninth_distance(positions)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=xla)
     def find(cloud):
         options = {"cell_size": cell_size, "capacity": arguments.capacity, "chunk_size": arguments.chunk}
         return neighbors.knn_grid(cloud, NEIGHBORS, **options)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdlcv.data import rooms
 from tfdlcv.ops import neighbors as search
 
 
@@ -126,8 +127,31 @@ def test_the_grid_of_a_hundred_thousand_points_is_right_where_it_does_not_say_ot
     np.testing.assert_array_equal(found[~overflow], search.knn_host(positions[0], 5)[~overflow])
 
 
-def test_columns_that_share_slots_bring_no_point_twice():
+def test_the_advised_cells_flag_few_points_and_a_second_search_the_rest():
+    random = np.random.default_rng(0)
+    ball = random.normal(size=(4000, 3))
+    clouds = {
+        "volume": (random.uniform(size=(4000, 3)), 0.05),
+        "sphere": (ball / np.linalg.norm(ball, axis=1, keepdims=True), 0.01),
+        "rooms": (rooms.sample_building(4000).positions, 0.15),
+    }
+    find = tf.function(search.knn_grid)
+    for name, (positions, most) in clouds.items():
+        positions = np.asarray(positions, "float32")
+        expected = search.knn_host(positions, 9)
+        cell = 1.5 * np.linalg.norm(positions - positions[expected[:, -1]], axis=1).mean()
+        first = {key: np.array(value[0]) for key, value in find(positions[None], 9, cell_size=cell).items()}
+        doubtful = first["overflow"]
+        assert 0 < doubtful.mean() < most, name
+        second = find(positions[None], 9, positions[None, doubtful], cell_size=2 * cell, capacity=400)
+        assert not np.any(second["overflow"]), name
+        first["neighbors"][doubtful] = second["neighbors"][0]
+        np.testing.assert_array_equal(first["neighbors"], expected, err_msg=name)
+
+
+def test_columns_that_share_slots_bring_no_point_twice(monkeypatch):
     """As few slots as points: 27 cells on eight slots."""
+    monkeypatch.setattr(search, "SLOTS_PER_POINT", 1)
     positions = np.stack(np.meshgrid(*[[0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(1, 8, 3).astype("float32")
     found = grid(positions, 8, cell_size=1.8, capacity=8)
     np.testing.assert_array_equal(found, by_sorting(positions, 8))

@@ -132,15 +132,15 @@ def test_a_worker_that_dies_stops_the_others_and_the_job_resumes(tmp_path):
             for index in range(2)
         ]
 
-    chief, other = start_workers(30)
+    chief, other = start_workers(10)
     wait_for_step(tmp_path / "run", 25, chief)
     other.kill()
     assert chief.wait(timeout=90) == 1
     assert "a worker of the cluster has failed or cannot be reached" in (tmp_path / "worker0.log").read_text()
     other.wait()
 
-    workers = start_workers(30)
+    workers = start_workers(10)
     for index, worker in enumerate(workers):
         assert worker.wait(timeout=200) == 0, (tmp_path / f"worker{index}.log").read_text()
     assert "Resuming after step" in (tmp_path / "worker0.log").read_text()
-    assert [row[0] for row in columns(tmp_path / "run", "epoch")] == list(range(1, 31))
+    assert [row[0] for row in columns(tmp_path / "run", "epoch")] == list(range(1, 11))
