@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import million_points
+from tests.jax_process import ENVIRONMENT
 from tests.systems.pointcloud.runs import config_of
 from tfdlcv.data.pyramid import PyramidSpec
 from tfdlcv.models import flex_unet
@@ -21,9 +22,15 @@ def test_the_bound_by_hand():
     assert million_points.compulsory_bytes(network, 100, spec) == layers + weights
 
 
+def on_backend(backend, monkeypatch):
+    """What processes that are started from now on run on."""
+    for name, value in {"tensorflow": {"KERAS_BACKEND": "tensorflow"}, "jax": ENVIRONMENT}[backend].items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_a_report_of_a_small_cloud(backend, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("KERAS_BACKEND", backend)
+    on_backend(backend, monkeypatch)
     output = tmp_path / "report.json"
     arguments = ["--points", "3000", "--rounds", "1", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["million_points", *arguments])
@@ -47,7 +54,7 @@ def test_the_labels_of_a_run_are_the_same_on_jax(monkeypatch, tmp_path):
     path = million_points.write_building(3000, tmp_path)
     labels = {}
     for backend in ("tensorflow", "jax"):
-        monkeypatch.setenv("KERAS_BACKEND", backend)
+        on_backend(backend, monkeypatch)
         assert 0 < million_points.measure(path, str(tmp_path / "run"))["mean_iou"] < 1
         with np.load(path.with_suffix(".labels.npz")) as content:
             labels[backend] = content["label"]

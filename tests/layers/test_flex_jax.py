@@ -1,13 +1,11 @@
 """The flex and octree layers, searches and samplings give the same numbers on JAX, jitted, without TensorFlow."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.jax_process import assert_same_numbers
 from tfdlcv.layers import FlexConv, FlexConvTranspose, FlexPooling, FlexUpsampling, OctreeConv
 from tfdlcv.ops import neighbors as search
 from tfdlcv.ops import octree, sampling
@@ -111,7 +109,4 @@ def test_the_same_numbers_on_jax(tmp_path):
     arrays["uniform"] = rng.uniform(size=(2, 40)).astype("float32")
     arrays["gumbel"] = sampling.gumbel_top_k(positions[..., 0], 9, arrays["uniform"])
     np.savez(tmp_path / "arrays.npz", **arrays)
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "arrays.npz")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert "same numbers" in done.stdout, done.stderr[-3000:]
+    assert_same_numbers(SCRIPT, tmp_path / "arrays.npz")

@@ -2,14 +2,12 @@
 
 import importlib.util
 import itertools
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
+from tests.jax_process import assert_same_numbers
 from tfdlcv import models
 from tfdlcv.data.pyramid import PyramidSpec, build_pyramid
 
@@ -195,7 +193,4 @@ def test_jax_gives_the_same_numbers(tmp_path):
     logits = np.asarray(network(inputs, training=False))
     weights = {f"weight{i}": weight for i, weight in enumerate(network.get_weights())}
     np.savez(tmp_path / "arrays.npz", logits=logits, **inputs, **weights)
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", JAX_CLIENT, str(tmp_path / "arrays.npz")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert "same numbers" in done.stdout, done.stderr[-3000:]
+    assert_same_numbers(JAX_CLIENT, tmp_path / "arrays.npz")

@@ -1,14 +1,12 @@
 """The networks give the same numbers on Keras's JAX backend, in a process that never imports TensorFlow."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
+from tests.jax_process import assert_same_numbers
 from tfdlcv import layers, models
 
 IMAGE_NETWORKS = {
@@ -83,7 +81,4 @@ def test_networks_give_the_same_numbers(networks, tmp_path):
         arrays |= {"image": image, "inference": network(image), "training": network(image, training=True)}
         arrays |= {f"statistic{i}": v.numpy() for i, v in enumerate(network.non_trainable_variables)}
         np.savez(tmp_path / f"{name}.npz", **arrays)
-    command = [sys.executable, "-c", SCRIPT.format(networks=networks), str(tmp_path)]
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert "same numbers" in done.stdout, done.stderr[-3000:]
+    assert_same_numbers(SCRIPT.format(networks=networks), tmp_path)

@@ -1,14 +1,11 @@
 """The pictures of networks have the same numbers on Keras's JAX backend."""
 
 import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.jax_process import assert_same_numbers
 from tests.visualization.networks import images, pooled
 from tfdlcv.visualization import grad_cam, saliency
 from tfdlcv.visualization.strongest_responses import strongest_responses
@@ -51,8 +48,4 @@ def test_pictures_have_the_same_numbers(tmp_path):
     assert all(values.any() for values in arrays.values())
     arrays |= {f"weight{i}": weight for i, weight in enumerate(network.get_weights())}
     np.savez(tmp_path / "arrays.npz", **arrays)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "arrays.npz")]
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    options = {"cwd": Path(__file__).parents[2], "capture_output": True, "text": True}
-    done = subprocess.run(command, env=environment, timeout=240, check=False, **options)
-    assert "same numbers" in done.stdout, done.stderr[-3000:]
+    assert_same_numbers(SCRIPT, tmp_path / "arrays.npz")
