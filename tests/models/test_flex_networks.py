@@ -1,5 +1,6 @@
 """Networks for point clouds: parameter counts, invariants, other numbers of points, and a second backend."""
 
+import functools
 import importlib.util
 import itertools
 
@@ -130,6 +131,22 @@ def test_gradients_reach_every_weight(network):
     gradients = tape.gradient(loss, network.trainable_variables)
     for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
         assert np.abs(gradient).max() > 1e-7, variable.path
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        functools.partial(models.flex_unet, **SMALL),
+        functools.partial(models.flex_classifier, **SMALL),
+        functools.partial(models.pointnet_classifier, features=2),
+        functools.partial(models.pointnet_segmenter, features=2),
+    ],
+)
+def test_the_momentum_of_every_normalization(build):
+    def momenta(network):
+        return {layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
+
+    assert momenta(build(3)) == {0.99} and momenta(build(3, batch_norm_momentum=0.5)) == {0.5}
 
 
 def test_pointnet_reads_each_point_and_the_whole():

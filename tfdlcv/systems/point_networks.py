@@ -14,6 +14,7 @@ from tfdlcv.config import Section
 from tfdlcv.data.pyramid import PyramidSpec
 from tfdlcv.data.volumes import VolumeSpec
 from tfdlcv.errors import UserError
+from tfdlcv.systems.networks import Share
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +33,9 @@ class _FlexConfig(Section):
     ratio: int = Field(4, ge=2)
     """Points of a level for one of the next."""
     sampling: Sampling = "inverse_density"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Share = 0.0
+    batch_norm_momentum: Share = 0.99
+    """Share of the old moving statistics that a step keeps; 0.9 for trainings of a few hundred steps."""
 
 
 class FlexClassifierConfig(_FlexConfig):
@@ -59,7 +62,8 @@ class PointNetConfig(Section):
     """PointNet without alignment networks; a baseline that knows no neighbours."""
 
     name: Literal["pointnet"]
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Share = 0.0
+    batch_norm_momentum: Share = 0.99
 
 
 class _VolumeConfig(Section):
@@ -67,7 +71,7 @@ class _VolumeConfig(Section):
     resolution: int = Field(64, ge=16, multiple_of=8)
     """Voxels along each axis of the volume that the unit sphere fills."""
     hidden_units: int = Field(512, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Share = 0.0
 
 
 class OctNetConfig(_VolumeConfig):
@@ -146,7 +150,7 @@ def build_classifier(model: NetworkConfig, *, num_classes: int, features: int, p
             options = model.model_dump(exclude={"name", "sampling"})
             return models.flex_mnist3d(num_classes, features=features, points=points, **options)
         case PointNetConfig():
-            return models.pointnet_classifier(num_classes, features=features, dropout=model.dropout)
+            return models.pointnet_classifier(num_classes, features=features, **model.model_dump(exclude={"name"}))
         case OctNetConfig() | Dense3dConfig():
             build = models.octnet if isinstance(model, OctNetConfig) else models.dense3d
             return build(num_classes, **model.model_dump(exclude={"name"}))
@@ -160,7 +164,7 @@ def build_segmenter(model: NetworkConfig, *, num_classes: int, features: int) ->
     if isinstance(model, FlexUnetConfig):
         options = model.model_dump(exclude={"name", "sampling"})
         return models.flex_unet(num_classes, features=features, **options)
-    return models.pointnet_segmenter(num_classes, features=features, dropout=model.dropout)
+    return models.pointnet_segmenter(num_classes, features=features, **model.model_dump(exclude={"name"}))
 
 
 def build_cloud_datasets(data: CloudData, config: Any, *, label_of: Literal["cloud", "point"]) -> Datasets:
