@@ -203,14 +203,18 @@ def test_the_valid_form_is_scored_within_its_margin(tmp_path):
     assert float(player.losses(batch, outputs)["cross_entropy"]) == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize(("network", "way"), [("unet", "virtual_devices=2"), ("segnet", "xla=on")])
-def test_replicas_and_xla_train_the_same(network, way, tmp_path):
+# SegNet's normalisations of maps of down to one pixel make a difference of rounding a hundred times larger with every
+# step: there the first step alone is compared, with its gradients.
+@pytest.mark.parametrize(("network", "way", "steps"), [("unet", "virtual_devices=2", 2), ("segnet", "xla=on", 1)])
+def test_replicas_and_xla_train_the_same(network, way, steps, tmp_path):
     model = f"model={{name: {network}, width: 0.0625}}"
-    losses = [
-        run.train(config_of(tmp_path / str(index), model, "trainer.epochs=1", *ways))["validation"]["loss"]
+    short = ("trainer.epochs=1", f"trainer.steps_per_epoch={steps}")
+    plain, other = (
+        run.train(config_of(tmp_path / str(index), model, *short, *ways))["validation"]
         for index, ways in enumerate([(), (f"trainer.{way}",)])
-    ]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    )
+    assert other["loss"] == pytest.approx(plain["loss"], rel=1e-5)
+    assert other["gradient_norm"] == pytest.approx(plain["gradient_norm"], rel=1e-3)
 
 
 def test_mixed_precision_keeps_the_scores_in_float32(tmp_path):
