@@ -42,7 +42,9 @@ def main():
     parser.add_argument("--points", type=int, nargs="+", default=[10**5, 10**6])
     parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=[*SEARCHES])
     parser.add_argument("--cells", type=float, default=1.5, help="their size; default: %(default)s ninth distances")
-    parser.add_argument("--capacity", type=int, default=54, help="of a column of three cells; default: %(default)s")
+    parser.add_argument(
+        "--capacity", type=int, default=6 * NEIGHBORS, help="of a column of three cells; default: %(default)s"
+    )
     parser.add_argument("--chunk", type=int, default=4096, help="query points at once; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benchmarks" / "results", help="a folder")
